@@ -1,0 +1,88 @@
+"""Arguments: whatever a caller may pass as `compressor` or `filters` -> CodecSpecs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ndzarr._typing import CodecSpec, Json
+from ndzarr.codecs.base import Codec
+from ndzarr.codecs.numcodecs_codec import configuration_of, is_numcodec
+from ndzarr.codecs.registry import PREFIX, create_codec, get_codec
+from ndzarr.errors import ArgumentError
+
+
+def normalize(argument: Any) -> CodecSpec:
+    """The CodecSpec of one codec, with its full configuration, checked; ArgumentError for anything that is none.
+
+    `argument`: a name ("zstd"), a v2 object ({"id": ...}), a v3 object ({"name": ..., "configuration": ...}), a
+    numcodecs object, one of our codecs, or a CodecSpec. The name comes out as the registry has it and the configuration
+    in numcodecs' words (blosc's shuffle as a number), whichever form came in, so that either format starts from one
+    form.
+    """
+    name, configuration = _parse(argument)
+    # Whether pickle is allowed is asked when the array is opened, not when a codec is described.
+    codec = create_codec(CodecSpec(name, configuration), allow_pickle=True)
+    if codec.name == "blosc":
+        # Imported here, for it brings numcodecs along, and an array may do without.
+        from ndzarr.codecs.blosc import BloscCodec
+
+        codec = codec.in_numbers() if isinstance(codec, BloscCodec) else codec
+    return CodecSpec(_registered(name), codec.configuration())
+
+
+def normalize_all(argument: Any) -> tuple[CodecSpec, ...]:
+    """The CodecSpecs of no codec (None), of one, or of each in a list or tuple."""
+    if argument is None:
+        return ()
+    if isinstance(argument, list | tuple):
+        return tuple(normalize(item) for item in argument)
+    return (normalize(argument),)
+
+
+def _parse(argument: Any) -> tuple[str, Mapping[str, Json]]:
+    if isinstance(argument, CodecSpec):
+        return argument.name, argument.configuration
+    if isinstance(argument, str):
+        return _prefixed(argument), {}
+    if isinstance(argument, Codec):
+        return argument.name, argument.configuration()
+    if isinstance(argument, Mapping):
+        if isinstance(argument.get("id"), str):
+            return PREFIX + argument["id"], {key: value for key, value in argument.items() if key != "id"}
+        if isinstance(argument.get("name"), str):
+            unknown = sorted(set(argument) - {"name", "configuration", "must_understand"})
+            if unknown:
+                raise ArgumentError(f"unknown field {unknown[0]!r} in codec {dict(argument)!r}", found=dict(argument))
+            return argument["name"], argument.get("configuration") or {}
+        raise ArgumentError(f"no codec: {dict(argument)!r} has neither 'id' nor 'name'", found=dict(argument))
+    if is_numcodec(argument) and not isinstance(argument, type):
+        return PREFIX + argument.codec_id, configuration_of(argument)
+    raise ArgumentError(
+        f"no codec: {argument!r}; expected a name, a dict with 'id' (v2) or 'name' (v3), or a codec object",
+        found=argument,
+    )
+
+
+def _prefixed(name: str) -> str:
+    """A bare name from a caller means numcodecs' codec where the two differ."""
+    try:
+        get_codec(name)
+    except ArgumentError:
+        try:
+            get_codec(PREFIX + name)
+        except ArgumentError:
+            return name  # for `create_codec` to refuse
+        return PREFIX + name
+    return name
+
+
+def _registered(name: str) -> str:
+    """The shortest name that gives the same codec."""
+    rest = name.removeprefix(PREFIX)
+    if rest == name:
+        return name
+    try:
+        return rest if get_codec(rest) is get_codec(name) else name
+    except ArgumentError:
+        return name

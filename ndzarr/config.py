@@ -1,0 +1,89 @@
+"""Options: what may be set for a block of code, and their defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ndzarr.errors import ArgumentError
+
+MiB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The settings in force; immutable. Sizes are in bytes.
+
+    workers: threads that share one read or write, at most one a processor; None is as many.
+    max_result: the largest result of one read; None is no limit of ours.
+    missing: "fill" reads a chunk that was never written as the fill value, "raise" refuses.
+    durable: a write returns only when it would survive power loss, on stores that keep files.
+    exclusive: "auto" uses the best lock that the store has; True refuses a store that has none across processes.
+    write_empty: write chunks that hold nothing but the fill value, which are otherwise left out (or deleted).
+    max_metadata: the largest metadata document read.
+    max_object: the largest chunk object read where the format sets no bound of its own (strings, objects).
+    """
+
+    workers: int | None = None
+    max_result: int | None = None
+    missing: Literal["fill", "raise"] = "fill"
+    durable: bool = False
+    exclusive: Literal["auto"] | bool = "auto"
+    write_empty: bool = False
+    max_metadata: int = 64 * MiB
+    max_object: int = 2048 * MiB - 1
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "max_result"):
+            self._check(name, getattr(self, name) is None or _count(getattr(self, name)), "None or an integer of at least 1")
+        for name in ("max_metadata", "max_object"):
+            self._check(name, _count(getattr(self, name)), "an integer of at least 1")
+        for name in ("durable", "write_empty"):
+            self._check(name, isinstance(getattr(self, name), bool), "True or False")
+        self._check("missing", self.missing in ("fill", "raise"), "'fill' or 'raise'")
+        self._check("exclusive", isinstance(self.exclusive, bool) or self.exclusive == "auto", "'auto', True or False")
+
+    def _check(self, name: str, good: bool, expected: str) -> None:
+        if not good:
+            found = getattr(self, name)
+            raise ArgumentError(f"{name} is {found!r}, expected {expected}", field=name, found=found, expected=expected)
+
+
+def _count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+_current: ContextVar[Options] = ContextVar("ndzarr.options", default=Options())  # noqa: B039  # frozen
+
+
+def current() -> Options:
+    """The options in force here: those of the nearest `with options(...)`, else the defaults."""
+    return _current.get()
+
+
+@contextmanager
+def options(**changes: Any) -> Iterator[Options]:
+    """Set options for the `with` block; the old ones return at its end.
+
+    Kept in a context variable, so that threads and asyncio tasks do not see each other's. Raises ArgumentError for a name
+    or value that is not allowed.
+
+    >>> import ndzarr
+    >>> with ndzarr.options(workers=1, missing="raise") as o:
+    ...     o.workers
+    1
+    """
+    known = [f.name for f in dataclasses.fields(Options)]
+    for name in changes:
+        if name not in known:
+            raise ArgumentError(f"no option {name!r}; the options are {', '.join(known)}", field=name)
+    changed = dataclasses.replace(_current.get(), **changes)
+    token = _current.set(changed)
+    try:
+        yield changed
+    finally:
+        _current.reset(token)
