@@ -1,0 +1,239 @@
+"""What a store is: names to bytes. Four methods to write, the rest has defaults."""
+
+from __future__ import annotations
+
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Self
+from weakref import WeakSet
+
+import numpy as np
+
+from ndzarr._typing import Buffer, ByteRange, Key
+from ndzarr.errors import ArgumentError, ReadOnlyError, StoreError
+from ndzarr.keys import check_folder
+
+list_ = list  # inside the class body `list` is the method
+
+
+class Store(ABC):
+    """Bytes under keys. Subclass it with `get`, `set`, `delete` and `list`; `ndzarr.testing.StoreSuite` says if it is
+    right.
+
+    Keys are "/"-separated relative names that `keys.check_key` accepts. Every method may be called from any thread.
+    `None` from `get` is the only "missing": any failure (a timeout, a permission, a directory in the key's place) is
+    raised as StoreError naming the store and the key, or a missing chunk would silently be read as fill values (promise
+    P8).
+    """
+
+    #: URL scheme, or the name `register_store` takes when none is given.
+    scheme: ClassVar[str | None] = None
+    # The five flags may be set per instance.
+    #: False where `set` and `delete` always raise ReadOnlyError.
+    writable: bool = True
+    #: `set_if` compares and sets in one step, also against other processes.
+    conditional: bool = False
+    #: `get_tagged` gives tags that change whenever the value does.
+    tagged: bool = False
+    #: `get_many` and `set_many` are better than a loop (one round trip, or concurrent requests).
+    batched: bool = False
+    #: `lock` also excludes other processes on this host or beyond.
+    exclusive: bool = False
+
+    @property
+    def url(self) -> str:
+        """How messages and reprs name this store; never holds credentials."""
+        return f"{self.scheme or type(self).__name__.lower()}:"
+
+    @abstractmethod
+    def get(self, key: Key, range: ByteRange | None = None) -> Buffer | None:
+        """The value under `key`, or the `range` of it, as a buffer; None when there is no such key.
+
+        The buffer is the caller's to read, not to change, and does not change when the key is set again.
+        """
+
+    @abstractmethod
+    def set(self, key: Key, value: Buffer) -> None:
+        """Put `value` under `key`. A reader sees the whole old or the whole new value, never a mix."""
+
+    @abstractmethod
+    def delete(self, key: Key) -> None:
+        """Remove `key`; a key that is not there is no error."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterable[Key]:
+        """All keys that start with `prefix`, each once, in any order."""
+
+    # ---- with defaults --------------------------------------------------------------------------------
+
+    def get_tagged(self, key: Key) -> tuple[Buffer, Hashable] | None:
+        """The value and a tag of this version of it, or None. Without tags of its own the value itself is the tag."""
+        value = self.get(key)
+        return None if value is None else (value, bytes(value))
+
+    def set_if(self, key: Key, value: Buffer, *, tag: Hashable) -> bool:
+        """Set `key` only if its value still has `tag` (None: only if there is no such key); False when somebody was
+        first.
+
+        The default holds `lock(key)`, so it is atomic among this process's threads, and beyond where `exclusive` is
+        True.
+        """
+        with self.lock(key):
+            found = self.get_tagged(key)
+            if (None if found is None else found[1]) != tag:
+                return False
+            self.set(key, value)
+            return True
+
+    def get_many(self, requests: Iterable[tuple[Key, ByteRange | None]]) -> list_[Buffer | None]:
+        """`get` of each (key, range), in order."""
+        return [self.get(key, range) for key, range in requests]
+
+    def set_many(self, items: Mapping[Key, Buffer]) -> None:
+        """`set` of each item."""
+        for key, value in items.items():
+            self.set(key, value)
+
+    def delete_many(self, keys: Iterable[Key]) -> None:
+        """`delete` of each key."""
+        for key in keys:
+            self.delete(key)
+
+    def delete_prefix(self, prefix: str) -> None:
+        """Remove every key that starts with `prefix`."""
+        self.delete_many(list_(self.list(prefix)))
+
+    def list_dir(self, prefix: str = "") -> Iterable[str]:
+        """The names directly under `prefix` ("" or ending in "/"), each once; those with names below end in "/"."""
+        start, seen = len(check_folder(prefix)), set()
+        for key in self.list(prefix):
+            head, slash, _ = key[start:].partition("/")
+            if head + slash not in seen:
+                seen.add(head + slash)
+                yield head + slash
+
+    def size(self, key: Key) -> int | None:
+        """How many bytes lie under `key`; None when there is no such key."""
+        value = self.get(key)
+        return None if value is None else memoryview(value).nbytes
+
+    def exists(self, key: Key) -> bool:
+        """Whether there is such a key."""
+        return self.size(key) is not None
+
+    def object_id(self, key: Key) -> Hashable:
+        """What identifies the stored object itself, equal for every handle that reaches it: what locks go by.
+
+        Stores that can be opened at several roots (a directory and its parent) must join root and key, links resolved.
+        """
+        return (id(self), key)
+
+    def lock(self, key: Key) -> AbstractContextManager[Any]:
+        """The lock to hold around read-modify-write of `key`; re-entrant in one thread."""
+        return object_lock(self.object_id(key))
+
+    def close(self) -> None:
+        """Give back what the store holds open; raises what a pending write raises. Closing twice is no error."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.url!r}>"
+
+    # ---- for those who write a store --------------------------------------------------------------------------------
+
+    def _failed(self, what: str, key: Key, error: BaseException) -> StoreError:
+        """The StoreError to raise from `error` when `what` ("read", "write" ...) failed on `key`."""
+        return StoreError(f"cannot {what} {key!r} in {self.url}: {_reason(error)}", store=self.url, key=key)
+
+    def _must_write(self, key: Key) -> None:
+        """Raise ReadOnlyError unless `writable`."""
+        if not self.writable:
+            raise ReadOnlyError(f"cannot change {key!r}: {self.url} is open for reading only", store=self.url, key=key)
+
+
+def _reason(error: BaseException) -> str:
+    strerror = getattr(error, "strerror", None)  # without the file's name, which OSError would repeat
+    return f"{type(error).__name__}: {strerror or error}"
+
+
+def as_view(key: Key, value: Buffer) -> memoryview:
+    """The bytes of `value` as a flat memoryview of "B", without a copy where they lie in C order.
+
+    Raises ArgumentError for what has no bytes to store: a str, an int, Python objects.
+    """
+    if isinstance(value, np.ndarray):
+        # Not memoryview(array): it refuses datetimes, and a view of Python objects would store their addresses.
+        if value.dtype.hasobject:
+            raise ArgumentError(f"cannot store an array of Python objects under {key!r}; encode it first", key=key)
+        if not value.nbytes:
+            return memoryview(b"")
+        return np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
+    try:
+        view = memoryview(value)
+    except (TypeError, ValueError, BufferError) as error:
+        raise ArgumentError(
+            f"cannot store a {type(value).__name__} under {key!r}: expected bytes or another buffer", key=key
+        ) from error
+    if view.format == "B" and view.ndim == 1 and view.c_contiguous:
+        return view
+    if "O" in view.format:
+        raise ArgumentError(f"cannot store a buffer of Python objects under {key!r}; encode it first", key=key)
+    return memoryview(view.tobytes())
+
+
+def as_bytes(key: Key, value: Buffer) -> bytes:
+    """The bytes of `value`, copied unless it is `bytes` itself. Raises ArgumentError as `as_view` does.
+
+    Never `bytes(value)`, which makes n zeros of an integer n, and of a 0-d integer array too.
+    """
+    return value if type(value) is bytes else as_view(key, value).tobytes()
+
+
+def span(range: ByteRange, nbytes: int) -> tuple[int, int]:
+    """`range` of a value of `nbytes` bytes as (start, length), cut to what there is, as slicing a `bytes` would."""
+    start, stop, _ = slice(range[0], range[1]).indices(nbytes)
+    return start, max(0, stop - start)
+
+
+# Locks belong to stored objects, not to handles: two stores opened on one directory share them. A fixed number of
+# stripes bounds memory; two keys in one stripe only wait for each other. A thread that holds one stripe and wants
+# another could deadlock, so the engine holds one at a time.
+_STRIPES = 1024
+_locks = [threading.RLock() for _ in range(_STRIPES)]
+
+
+def object_lock(identity: Hashable) -> AbstractContextManager[Any]:
+    """The process-wide lock of the stored object `identity`."""
+    return _locks[hash(identity) % _STRIPES]
+
+
+_holders: WeakSet[Any] = WeakSet()
+
+
+def own_lock(holder: Any) -> None:
+    """Give `holder` a re-entrant lock of its own as `holder._lock`, and a new one in a child of fork.
+
+    For what a store keeps to itself. Never one of the stripes: they are held around calls of the store, and a stripe
+    wanted inside another could deadlock.
+    """
+    holder._lock = threading.RLock()
+    _holders.add(holder)
+
+
+def _fresh_locks() -> None:
+    # A child of fork has one thread; locks that other threads of the parent held would stay locked for ever.
+    _locks[:] = [threading.RLock() for _ in range(_STRIPES)]
+    for holder in list_(_holders):
+        holder._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_locks)

@@ -1,0 +1,475 @@
+"""A store in a directory: one file per key."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import stat
+import sys
+import time
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from ndzarr import config
+from ndzarr._typing import Buffer, ByteRange, Key
+from ndzarr.errors import ArgumentError, StoreError
+from ndzarr.keys import TEMP_PREFIX, check_folder, check_key, check_prefix, is_key
+from ndzarr.stores.base import Store, as_view, list_, span
+
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
+_READ = os.O_RDONLY | _BINARY
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+_POSIX = os.name == "posix"
+#: Lengths beyond this are asked of the file first: `os.read` allocates what it is asked for.
+_TRUSTED_LENGTH = 1 << 20
+#: A temporary file of this age is a leftover whoever wrote it (promise P22).
+_LEFTOVER_AGE_S = 3600.0
+#: How often a write starts again when its directory or its temporary file is taken away meanwhile.
+_TRIES = 100
+#: Entries kept in each cache of directory names.
+_CACHED = 1 << 14
+
+_node = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "host")
+_HOST = re.sub(r"[^A-Za-z0-9_.]", "_", _node)[:64] or "host"
+_numbers = itertools.count()
+_parse_temp = re.compile(re.escape(TEMP_PREFIX) + r"(.+)-([1-9][0-9]{0,9})-[0-9]+", re.DOTALL).fullmatch
+
+
+class LocalStore(Store):
+    """Files under the directory `path`, which need not exist: then every key is missing, and the first `set` makes it.
+
+    A value is replaced by writing a temporary file in the same directory and renaming it over the old one, so a reader,
+    or a crash, sees the whole old or the whole new value (promise P1). Under `options(durable=True)` file and directory
+    are synced before `set` returns. Temporary files that a dead process left are removed by the next writer in their
+    directory.
+
+    `follow_symlinks=False` refuses, with StoreError, every key that symbolic links lead out of the directory; it holds
+    against a hostile archive that was unpacked here, not against someone changing links at the same moment.
+    `readonly=True` refuses writes. Pickles by its path. Thread-safe, without a lock of its own.
+    """
+
+    scheme: ClassVar[str | None] = "file"
+    tagged = True
+
+    def __init__(self, path: str | os.PathLike[str], *, follow_symlinks: bool = True, readonly: bool = False) -> None:
+        #: The directory, absolute: a later chdir changes nothing.
+        self.root = absolute_path(path)
+        self.follow_symlinks = follow_symlinks
+        self.writable = not readonly
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._prefix = self.root if self.root.endswith(os.sep) else self.root + os.sep
+        self._swept: set[str] = set()  # directories whose leftovers this store has removed
+        self._synced: set[str] = set()  # directories whose own entry is known to be on disk
+        self._real: dict[str, str] = {}  # folder part of a key -> real path
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> LocalStore:
+        """The store of a "file://" URL of this host."""
+        from urllib.parse import urlsplit
+        from urllib.request import url2pathname  # brings half of the network modules: 20 ms
+
+        parts = urlsplit(url)
+        if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
+            raise ArgumentError(f"cannot open {url!r}: expected file:///path, without host, query or fragment", found=url)
+        return cls(url2pathname(parts.path), **options)
+
+    @property
+    def url(self) -> str:
+        return f"file://{self.root}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"root": self.root, "follow_symlinks": self.follow_symlinks, "writable": self.writable}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._prepare()
+
+    # ---- reading --------------------------------------------------------------------------------
+
+    def get(self, key: Key, range: ByteRange | None = None) -> Buffer | None:
+        # No stat and no exists: open says whether it is there. A directory opens too, and the read then fails with
+        # EISDIR.
+        check_key(key)
+        if not self.follow_symlinks:
+            self._inside(key)
+        try:
+            fd = os.open(self._prefix + key, _READ)
+            try:
+                return _read(fd, range)
+            finally:
+                os.close(fd)
+        except (FileNotFoundError, NotADirectoryError):
+            # ENOTDIR: a parent is a file, as when "0" is a chunk and "0/1" is asked for. There is no such key.
+            return None
+        except OSError as error:
+            raise self._failed("read", key, error) from error
+
+    def get_tagged(self, key: Key) -> tuple[Buffer, Hashable] | None:
+        check_key(key)
+        if not self.follow_symlinks:
+            self._inside(key)
+        try:
+            fd = os.open(self._prefix + key, _READ)
+            try:
+                # Of the opened file, so that it is the tag of these bytes even when the name is replaced meanwhile.
+                info = os.fstat(fd)
+                return _read(fd, None), (info.st_ino, info.st_size, info.st_mtime_ns)
+            finally:
+                os.close(fd)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise self._failed("read", key, error) from error
+
+    def get_many(self, requests: Iterable[tuple[Key, ByteRange | None]]) -> list[Buffer | None]:
+        get = self.get
+        return [get(key, range) for key, range in requests]
+
+    def size(self, key: Key) -> int | None:
+        check_key(key)
+        if not self.follow_symlinks:
+            self._inside(key)
+        try:
+            info = os.stat(self._prefix + key)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise self._failed("read", key, error) from error
+        if stat.S_ISDIR(info.st_mode):
+            raise StoreError(f"cannot read {key!r} in {self.url}: a directory is in its place", store=self.url, key=key)
+        return info.st_size
+
+    def list(self, prefix: str = "") -> Iterable[Key]:
+        check_prefix(prefix)
+        folder, slash, start = prefix.rpartition("/")
+        return self._walk(folder + slash, start, [])
+
+    def list_dir(self, prefix: str = "") -> Iterable[str]:
+        """The names directly under `prefix`, from one directory; a subdirectory that is empty is named too."""
+        check_folder(prefix)
+        return [name + "/" if is_folder else name for name, is_folder, _ in self._entries(prefix)]
+
+    def _walk(self, folder: str, start: str, above: list_[str]) -> Iterator[Key]:
+        above = [*above, self._prefix + folder]
+        for name, is_folder, is_link in self._entries(folder):
+            if not name.startswith(start):
+                continue
+            if not is_folder:
+                yield folder + name
+            elif not is_link or not _leads_back(self._prefix + folder + name, above):
+                yield from self._walk(f"{folder}{name}/", "", above)
+
+    def _entries(self, folder: str) -> list_[tuple[str, bool, bool]]:
+        """(name, is a directory, is a link) of what stands in `folder` and may be a key or hold one."""
+        if folder and not self.follow_symlinks:
+            self._inside(folder)
+        found = []
+        try:
+            with os.scandir(self._prefix + folder) as entries:
+                for entry in entries:
+                    if not is_key(entry.name):
+                        continue  # temporary files, and names that no key could reach
+                    is_link = entry.is_symlink()
+                    if is_link and not self._listed(folder + entry.name):
+                        continue
+                    found.append((entry.name, entry.is_dir(), is_link))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise self._failed("list", folder, error) from error
+        return found
+
+    def _listed(self, key: Key) -> bool:
+        """Whether the link at `key` leads to something, and somewhere it may."""
+        return os.path.exists(self._prefix + key) and (self.follow_symlinks or self._is_inside(key))
+
+    # ---- writing --------------------------------------------------------------------------------
+
+    def set(self, key: Key, value: Buffer) -> None:
+        path, folder = self._writable_path(key)
+        view = as_view(key, value)
+        durable = config.current().durable
+        if folder not in self._swept:
+            self._sweep(folder)
+        for attempt in itertools.count(1):
+            try:
+                self._replace(path, folder, view, durable)
+                break
+            except FileNotFoundError as error:
+                # The directory is not there yet; or a `delete` removed it since, being empty; or somebody took our file
+                # for a leftover. Each is cured by starting again.
+                if attempt == _TRIES:
+                    raise self._failed("write", key, error) from error
+                try:
+                    self._make_folder(folder, durable)
+                except (FileNotFoundError, FileExistsError):
+                    continue  # that `delete` again, while we were making it
+                except OSError as reason:
+                    raise self._failed("make the directory of", key, reason) from reason
+            except OSError as error:
+                raise self._failed("write", key, error) from error
+        if durable:
+            try:
+                self._sync_folders(folder)
+            except OSError as error:
+                raise self._failed("sync the directory of", key, error) from error
+
+    def delete(self, key: Key) -> None:
+        path, folder = self._writable_path(key)
+        try:
+            os.unlink(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise self._failed("delete", key, error) from error
+        self._removed(key, folder)
+
+    def delete_prefix(self, prefix: str) -> None:
+        check_prefix(prefix)
+        self._must_write(prefix)
+        folder, slash, start = prefix.rpartition("/")
+        if slash and not start and os.path.islink(self._prefix + folder):
+            self.delete(folder)  # the link goes, not what it leads to
+            return
+        for name, is_folder, is_link in self._entries(folder + slash):
+            if name.startswith(start):
+                self._delete_tree(folder + slash + name, is_folder and not is_link)
+        if slash:
+            self._sweep(self._prefix + folder)
+            self._removed(prefix, self._prefix + folder)
+
+    def _delete_tree(self, key: Key, is_folder: bool) -> None:
+        path = self._prefix + key
+        try:
+            if not is_folder:  # a link goes, not what it leads to
+                os.unlink(path)
+                return
+            for name, deeper, is_link in self._entries(key + "/"):
+                self._delete_tree(f"{key}/{name}", deeper and not is_link)
+            self._sweep(path)
+            with suppress(OSError):  # somebody has just written there, or it holds what is no key of ours
+                os.rmdir(path)
+                self._forget(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise self._failed("delete", key, error) from error
+
+    def _removed(self, key: Key, folder: str) -> None:
+        """Tidy up after a removal in `folder`: the directories left empty go, up to the root, which stays."""
+        while len(folder) > len(self.root):
+            try:
+                os.rmdir(folder)
+            except OSError:
+                break
+            self._forget(folder)
+            folder = os.path.dirname(folder)
+        if config.current().durable:
+            try:
+                sync_folder(folder)
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            except OSError as error:
+                raise self._failed("sync the directory of", key, error) from error
+
+    def _forget(self, folder: str) -> None:
+        self._swept.discard(folder)
+        self._synced.discard(folder)
+
+    def _writable_path(self, key: Key) -> tuple[str, str]:
+        """The path of `key` and of its directory, when it may be written."""
+        check_key(key)
+        self._must_write(key)
+        folder, slash, _ = key.rpartition("/")
+        if slash and not self.follow_symlinks:
+            self._inside(folder)  # rename and unlink do not follow the last name
+        return self._prefix + key, self._prefix + folder if slash else self.root
+
+    def _replace(self, path: str, folder: str, view: memoryview, durable: bool) -> None:
+        """Write a temporary file and rename it to `path`; whatever is raised, the temporary file is gone."""
+        while True:
+            temp = f"{folder}{os.sep}{temp_name()}"
+            try:
+                fd = os.open(temp, _CREATE, 0o666)
+                break
+            except FileExistsError:
+                continue  # left by a process that had our number
+        try:
+            try:
+                write_all(fd, view)
+                # The time of the write to the nanosecond. File systems stamp files by a clock of some milliseconds, and
+                # give a freed inode number to the next file: two quick changes could have had the tag of the first.
+                if os.utime in os.supports_fd:
+                    with suppress(OSError):
+                        now = time.time_ns()
+                        os.utime(fd, ns=(now, now))
+                if durable:
+                    sync_file(fd)
+            finally:
+                os.close(fd)  # may be where a network file system says that the disk is full
+            os.replace(temp, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temp)
+            raise
+
+    def _make_folder(self, folder: str, durable: bool) -> None:
+        missing = []
+        above = folder
+        while not os.path.isdir(above):
+            missing.append(above)
+            self._synced.discard(above)
+            above = os.path.dirname(above)
+        os.makedirs(folder, exist_ok=True)
+        if durable:
+            for made in missing:
+                sync_folder(os.path.dirname(made))
+
+    def _sync_folders(self, folder: str) -> None:
+        """Sync `folder` after a change and, once, those above up to the root's parent: others may have made them."""
+        sync_folder(folder)
+        while len(folder) >= len(self.root) and folder not in self._synced:
+            above = os.path.dirname(folder)
+            sync_folder(above)
+            _remember(self._synced, folder)
+            folder = above
+
+    def _sweep(self, folder: str) -> None:
+        _remember(self._swept, folder)
+        remove_leftovers(folder)
+
+    # ---- where things are --------------------------------------------------------------------------------
+
+    def object_id(self, key: Key) -> Hashable:
+        # Real path of the directory, links resolved, so that handles at different roots agree. Cached: it is asked for
+        # at every write, and resolving costs some 10 us.
+        folder, _, name = check_key(key).rpartition("/")
+        real = self._real.get(folder)
+        if real is None:
+            if len(self._real) >= _CACHED:
+                self._real.clear()
+            real = self._real[folder] = os.path.realpath(self._prefix + folder)
+        return f"{real}/{name}"
+
+    def _is_inside(self, key: Key) -> bool:
+        real_root = os.path.join(os.path.realpath(self.root), "")
+        return os.path.join(os.path.realpath(self._prefix + key), "").startswith(real_root)
+
+    def _inside(self, key: Key) -> None:
+        if not self._is_inside(key):
+            raise StoreError(
+                f"refused {key!r} in {self.url}: symbolic links lead out of the directory and follow_symlinks=False",
+                store=self.url,
+                key=key,
+            )
+
+
+def absolute_path(path: object) -> str:
+    """The absolute form of a caller's path. Raises ArgumentError for what is none."""
+    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ArgumentError(f"cannot open {path!r}: expected a path, a str or os.PathLike of one", found=path)
+    return os.path.abspath(name)
+
+
+def temp_name() -> str:
+    """A name for a temporary file that no other has, and that tells a later writer whose it was."""
+    return f"{TEMP_PREFIX}{_HOST}-{os.getpid()}-{next(_numbers)}"
+
+
+def _read(fd: int, range: ByteRange | None) -> bytes:
+    """The bytes of an open file, or the range of them."""
+    start, length = 0, 0
+    if range is None:
+        length = os.fstat(fd).st_size
+    else:
+        start, stop = range
+        if start < 0 or stop is None or stop < 0 or stop - start > _TRUSTED_LENGTH:
+            start, length = span(range, os.fstat(fd).st_size)
+        else:
+            length = max(0, stop - start)
+        if start:
+            os.lseek(fd, start, os.SEEK_SET)
+    data = os.read(fd, length)
+    if len(data) == length or not data:
+        return data
+    # Short: the end of the file, or one of the reads that stop early (2 GiB, some network file systems). The next
+    # tells.
+    parts = []
+    while data:
+        parts.append(data)
+        length -= len(data)
+        data = os.read(fd, length) if length else b""
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def write_all(fd: int, view: memoryview) -> None:
+    """Write all of `view`; one `os.write` may stop early."""
+    done = os.write(fd, view)
+    while done < len(view):
+        done += os.write(fd, view[done:])
+
+
+def sync_file(fd: int) -> None:
+    """Return when what was written to `fd` would survive power loss."""
+    if sys.platform == "darwin":  # pragma: no cover  # macOS only
+        import fcntl
+
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync leaves the data in the drive's cache
+    else:
+        os.fsync(fd)
+
+
+def sync_folder(folder: str) -> None:
+    """Make renames in `folder` durable. Windows has no such call: its file systems journal them."""
+    if _POSIX:
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            sync_file(fd)
+        finally:
+            os.close(fd)
+
+
+def remove_leftovers(folder: str) -> None:
+    """Remove from `folder` the temporary files whose writer is dead, or that are too old to have one (promise P22)."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(TEMP_PREFIX) and _is_leftover(entry):
+                with suppress(OSError):
+                    os.unlink(entry.path)
+
+
+def _remember(cache: set[str], folder: str) -> None:
+    if len(cache) >= _CACHED:
+        cache.clear()
+    cache.add(folder)
+
+
+def _is_leftover(entry: os.DirEntry[str]) -> bool:
+    found = _parse_temp(entry.name)
+    if found and found[1] == _HOST and _POSIX and not _alive(int(found[2])):
+        return True
+    return time.time() - entry.stat(follow_symlinks=False).st_mtime > _LEFTOVER_AGE_S
+
+
+def _alive(pid: int) -> bool:
+    """Whether there is such a process. Only for POSIX: on Windows `os.kill(pid, 0)` is no question."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # there, and not ours
+    return True
+
+
+def _leads_back(path: str, above: list_[str]) -> bool:
+    """Whether the link at `path` is one of the directories `above` it: following it would not end."""
+    with suppress(OSError):
+        target = os.stat(path)
+        return any(os.path.samestat(target, os.stat(folder)) for folder in above)
+    return True

@@ -1,0 +1,492 @@
+"""A store in one zip archive."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import stat
+import struct
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+from typing import Any, ClassVar
+from weakref import WeakSet, finalize
+
+from ndzarr import config
+from ndzarr._typing import Buffer, ByteRange, Key
+from ndzarr.errors import ArgumentError, NodeExistsError, NodeNotFoundError, StoreError
+from ndzarr.keys import check_key, check_prefix, is_key
+from ndzarr.stores.base import Store, as_bytes, list_, own_lock, span
+from ndzarr.stores.local import absolute_path, remove_leftovers, sync_file, sync_folder, temp_name, write_all
+from ndzarr.stores.ziprecords import UTF8, Record, ends
+
+#: Values not yet in the archive are held in memory up to this many bytes, then in an unnamed temporary file.
+PENDING_BYTES = 64 << 20
+_MODES = {"r": "r", "r+": "a", "a": "a", "w": "w", "w-": "x", "x": "x"}
+_COPY_BYTES = 1 << 20
+_BINARY = getattr(os, "O_BINARY", 0)
+
+# (device, inode, size, mtime_ns): whether the file at the path is still the one that was opened.
+_Identity = tuple[int, int, int, int]
+
+
+class ZipStore(Store):
+    """The members of the zip archive at `path`, written uncompressed, since chunks are compressed already.
+
+    mode: "r" reads an archive that must be there; "a" (or "r+") also changes it, or makes it; "w" makes a new one in
+    place of what is there; "x" (or "w-") makes one where nothing may be.
+
+    Changes are held back until `flush` or `close`, which write a new archive beside the old one and rename it over it.
+    So other processes see the old archive until then, a crash leaves it as it was, and no name is ever in it twice.
+    Members that other tools compressed are read, and copied as they are. `get` sees changes at once.
+
+    Raises StoreError for a file that is no archive, for damaged, encrypted or oversized members (their CRC is checked
+    when they are read to the end, not by a read of a range), and from `flush` when another writer has changed the file
+    meanwhile. NodeNotFoundError when mode "r" finds nothing. Members whose names are no keys ("../x", directories) are
+    never listed.
+
+    Thread-safe. A child of fork may read, not write. Pickles as its path, what is pending flushed first, for reading.
+    """
+
+    scheme: ClassVar[str | None] = "zip"
+    tagged = True
+    _lock: Any  # see own_lock
+    _dirty = False  # for __del__, of a store too that __init__ refused to make
+
+    def __init__(self, path: str | os.PathLike[str], mode: str = "r") -> None:
+        if mode not in _MODES:
+            raise ArgumentError(f"mode is {mode!r}, expected one of {', '.join(_MODES)}", field="mode", found=mode)
+        #: The archive's real path: a link to it is followed once, and not replaced.
+        self.path = os.path.realpath(absolute_path(path))
+        self.mode = mode
+        self.writable = mode != "r"
+        self._pid = os.getpid()
+        own_lock(self)
+        archive = self._open(_MODES[mode])
+        # One attribute, so that a reader gets the archive and the changes to it that belong together.
+        self._state: tuple[_Archive, dict[str, _Pending]] = (archive, {})
+        self._spill: _Spill | None = None
+        self._held = 0
+        self._serial = 0
+        self._dirty = _MODES[mode] in "wx"  # an archive is made even if it stays empty
+        if self.writable:
+            _writers.add(self)
+
+    def _open(self, mode: str) -> _Archive:
+        try:
+            if mode == "x" and os.path.lexists(self.path):
+                raise NodeExistsError(f"cannot create {self.path!r}: it exists; mode 'w' would replace it", store=self.url)
+            if mode in "wx":
+                if os.path.isdir(self.path):
+                    raise IsADirectoryError(f"{self.path!r} is a directory")
+                return _Archive(None, identity=_identity(self.path))
+            return _Archive.read(self.path, self.url, may_be_empty=mode == "a")
+        except FileNotFoundError as error:
+            if mode == "a":
+                return _Archive(None)
+            raise NodeNotFoundError(f"no archive at {self.path!r}", store=self.url) from error
+        except (NodeExistsError, StoreError):
+            raise
+        except OSError as error:
+            raise StoreError(f"cannot open the archive {self.path!r}: {error}", store=self.url) from error
+
+    @property
+    def url(self) -> str:
+        return f"zip://{self.path}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        self.flush()
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["path"], "r")  # type: ignore[misc]  # as if made anew, in the other process
+
+    # ---- reading --------------------------------------------------------------------------------
+
+    def get(self, key: Key, range: ByteRange | None = None) -> Buffer | None:
+        archive, pending = self._state
+        held = pending.get(check_key(key))
+        try:
+            if held is not None:
+                value = held.read()
+                return value if range is None or value is None else memoryview(value)[range[0] : range[1]]
+            member = archive.members.get(key)
+            return None if member is None else archive.get(member, range)
+        except Exception as error:  # zipfile and zlib raise many kinds on damaged members
+            raise self._failed("read", key, error) from error
+
+    def get_tagged(self, key: Key) -> tuple[Buffer, Hashable] | None:
+        archive, pending = state = self._state
+        while True:
+            held = pending.get(check_key(key))
+            value = self.get(key)
+            # The value belongs to the tag only if nothing changed in between.
+            if self._state is state and pending.get(key) is held:
+                break
+            archive, pending = state = self._state
+        if value is None:
+            return None
+        if held is not None:
+            return value, (id(self), held.serial)
+        return value, (archive.identity, archive.members[key].header_offset)
+
+    def size(self, key: Key) -> int | None:
+        archive, pending = self._state
+        held = pending.get(check_key(key))
+        if held is not None:
+            return held.nbytes
+        member = archive.members.get(key)
+        return None if member is None else member.file_size
+
+    def list(self, prefix: str = "") -> Iterable[Key]:
+        check_prefix(prefix)
+        with self._lock:
+            archive, pending = self._state
+            changed = dict(pending)
+        keys = [k for k in archive.members if k.startswith(prefix) and k not in changed]
+        keys += [k for k, held in changed.items() if k.startswith(prefix) and held.nbytes is not None]
+        return keys
+
+    def object_id(self, key: Key) -> Hashable:
+        return (self.path, key)
+
+    # ---- writing --------------------------------------------------------------------------------
+
+    def set(self, key: Key, value: Buffer) -> None:
+        check_key(key)
+        self._must_write(key)
+        data = as_bytes(key, value)
+        with self._lock:
+            self._hold(key, data)
+
+    def delete(self, key: Key) -> None:
+        check_key(key)
+        self._must_write(key)
+        with self._lock:
+            archive, pending = self._state
+            if key in archive.members or key in pending:
+                self._hold(key, None)
+
+    def _must_write(self, key: Key) -> None:
+        super()._must_write(key)
+        if self._pid != os.getpid():
+            raise StoreError(
+                f"cannot change {key!r}: {self.url} was opened for writing by process {self._pid}; this is its child "
+                f"{os.getpid()}; an archive has one writer",
+                store=self.url,
+                key=key,
+            )
+
+    def _hold(self, key: Key, data: bytes | None) -> None:
+        """Keep `data` (None: deleted) for `flush`. The lock is held."""
+        pending = self._state[1]
+        before = pending.get(key)
+        if before is not None and isinstance(before.data, bytes):
+            self._held -= len(before.data)
+        self._serial += 1
+        crc = 0 if data is None else zlib.crc32(data)
+        if data is None or self._held + len(data) <= PENDING_BYTES:
+            self._held += len(data or b"")
+            pending[key] = _Pending(data, None if data is None else len(data), crc, self._serial)
+        else:
+            try:
+                if self._spill is None:
+                    self._spill = _Spill(os.path.dirname(self.path))
+                pending[key] = _Pending(self._spill.add(data), len(data), crc, self._serial)
+            except OSError as error:
+                if before is not None and isinstance(before.data, bytes):
+                    self._held += len(before.data)
+                raise self._failed("write", key, error) from error
+        self._dirty = True
+
+    def flush(self) -> None:
+        """Put what is pending into the archive on disk; after a StoreError the old one stands, and all is pending."""
+        if self._pid != os.getpid():
+            return  # what the parent holds is the parent's to write
+        with self._lock:
+            if not self._dirty:
+                return
+            archive, pending = self._state
+            folder = os.path.dirname(self.path)
+            temp = os.path.join(folder, temp_name())
+            durable = config.current().durable
+            try:
+                if _identity(self.path) != archive.identity:
+                    raise StoreError(
+                        f"cannot write {self.path!r}: another writer has changed it since it was opened",
+                        store=self.url,
+                    )
+                os.makedirs(folder, exist_ok=True)
+                remove_leftovers(folder)
+                try:
+                    _write_archive(temp, archive, pending, self.path, durable)
+                    os.replace(temp, self.path)
+                except BaseException:
+                    with suppress(OSError):
+                        os.unlink(temp)
+                    raise
+                if durable:
+                    sync_folder(folder)
+                # Readers that still use the old archive keep it open by their reference.
+                self._state = (_Archive.read(self.path, self.url), {})
+            except StoreError:
+                raise
+            except Exception as error:  # a member to be copied may be damaged, in any of many ways
+                raise StoreError(
+                    f"cannot write the archive {self.path!r}: {type(error).__name__}: {error}; the old one stands",
+                    store=self.url,
+                ) from error
+            self._spill, self._held, self._dirty = None, 0, False
+
+    def close(self) -> None:
+        """Flush. The store may be used again afterwards; what is changed then wants another close."""
+        self.flush()
+
+    def __del__(self) -> None:
+        if self._dirty and self._pid == os.getpid():
+            self.flush()
+            warnings.warn(f"{self!r} was not closed; its changes were written late", ResourceWarning, source=self, stacklevel=2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A value that is not yet in the archive: bytes, a place in the spill file, or None where a member is deleted."""
+
+    data: bytes | tuple[_Spill, int] | None
+    nbytes: int | None
+    crc: int
+    serial: int
+
+    def read(self) -> bytes | None:
+        if not isinstance(self.data, tuple):
+            return self.data
+        spill, start = self.data
+        return _read_at(spill.file.fileno(), start, self.nbytes or 0)
+
+
+class _Spill:
+    """A temporary file without a name, in the archive's folder, for pending values; it goes with its last user."""
+
+    def __init__(self, folder: str) -> None:
+        os.makedirs(folder, exist_ok=True)
+        self.file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # lives as long as the values in it
+        _finally(self, self.file.close)
+        self._end = 0
+
+    def add(self, data: bytes) -> tuple[_Spill, int]:
+        start = self._end
+        self.file.seek(start)
+        write_all(self.file.fileno(), memoryview(data))
+        self._end += len(data)
+        return self, start
+
+
+def _finally(holder: object, close: Callable[..., Any], *arguments: Any) -> None:
+    """Call `close` when `holder` is gone; not at exit, which could be before `_flush_writers`."""
+    finalize(holder, close, *arguments).atexit = False
+
+
+class _Archive:
+    """An archive as it was when opened: its file, kept open, and its members. Immutable, so it needs no lock.
+
+    Members are read by position (`pread`), never through a shared file offset: neither threads nor children of fork can
+    disturb each other.
+    """
+
+    def __init__(self, fd: int | None, identity: _Identity | None = None) -> None:
+        self.identity = identity
+        self.members: dict[str, zipfile.ZipInfo] = {}  # those whose names are keys
+        self.others: list[zipfile.ZipInfo] = []  # the rest, for copying
+        self.comment = b""
+        self.nbytes = 0
+        self._starts: dict[int, int] = {}  # header offset -> where the data starts
+        self.fd = -1 if fd is None else fd
+        if fd is not None:
+            _finally(self, os.close, fd)
+
+    @classmethod
+    def read(cls, path: str, url: str, *, may_be_empty: bool = False) -> _Archive:
+        fd = os.open(path, os.O_RDONLY | _BINARY)
+        info = os.fstat(fd)
+        archive = cls(fd, _identity_of(info))
+        archive.nbytes = info.st_size
+        if stat.S_ISDIR(info.st_mode):
+            raise IsADirectoryError(f"{path!r} is a directory")
+        if not info.st_size and may_be_empty:  # as tempfile makes them
+            return archive
+        try:
+            with os.fdopen(fd, "rb", closefd=False) as file, zipfile.ZipFile(file) as parsed:
+                archive.comment = parsed.comment
+                unique = {member.filename: member for member in parsed.infolist()}  # of several the last, as zip tools do
+        except Exception as error:  # zipfile raises struct.error, ValueError, UnicodeDecodeError ... on damaged archives
+            raise StoreError(
+                f"cannot open {path!r} as a zip archive: {type(error).__name__}: {error}; it is damaged or none",
+                store=url,
+            ) from error
+        for name, member in unique.items():
+            # `filename` is cut at NUL and has "/" for Windows' "\"; the original shows what the archive says.
+            if member.orig_filename == name and is_key(name):
+                archive.members[name] = member
+            else:
+                archive.others.append(member)
+        return archive
+
+    def get(self, member: zipfile.ZipInfo, range: ByteRange | None) -> Buffer:
+        if member.flag_bits & 0x1:
+            raise zipfile.BadZipFile("the member is encrypted")
+        start, length = (0, member.file_size) if range is None else span(range, member.file_size)
+        limit = config.current().max_object
+        if length > limit:
+            raise zipfile.BadZipFile(
+                f"the member claims {member.file_size} bytes, more than options(max_object={limit}) allows to read"
+            )
+        if member.compress_type == zipfile.ZIP_STORED:
+            return self._get_stored(member, start, length)
+        # ZipExtFile decompresses and, at the end, checks the CRC. It is read in steps, so a bomb gives no more than its
+        # claim.
+        file = zipfile.ZipExtFile(_Window(self, member), "r", member)
+        while start and (skipped := file.read(min(start, _COPY_BYTES))):
+            start -= len(skipped)
+        data = file.read(length)
+        if start or len(data) != length:
+            raise zipfile.BadZipFile(f"the member ends before its {member.file_size} bytes")
+        return data
+
+    def _get_stored(self, member: zipfile.ZipInfo, start: int, length: int) -> bytes:
+        if member.compress_size != member.file_size:
+            raise zipfile.BadZipFile(
+                f"the member is stored as {member.compress_size} bytes and claims to hold {member.file_size}"
+            )
+        data = self.read_at(self.data_start(member) + start, length)
+        if length == member.file_size and (crc := zlib.crc32(data)) != member.CRC:
+            raise zipfile.BadZipFile(f"its crc32 is {crc:#010x}, the archive says {member.CRC:#010x}; the member is damaged")
+        return data
+
+    def data_start(self, member: zipfile.ZipInfo) -> int:
+        """Where the data of `member` starts: after its local header, whose length only that header tells."""
+        at = member.header_offset
+        start = self._starts.get(at)
+        if start is None:
+            header = self.read_at(at, 30)
+            name_nbytes, extra_nbytes = struct.unpack_from("<HH", header, 26)
+            name = member.orig_filename.encode("utf-8" if member.flag_bits & UTF8 else "cp437")
+            if header[:4] != b"PK\x03\x04" or self.read_at(at + 30, name_nbytes) != name:
+                raise zipfile.BadZipFile(f"there is no header of {member.filename!r} at byte {at}; the archive is damaged")
+            start = self._starts[at] = at + 30 + name_nbytes + extra_nbytes
+        return start
+
+    def read_at(self, start: int, length: int) -> bytes:
+        # Before anything is allocated: a damaged directory may claim any size.
+        if start < 0 or start + length > self.nbytes:
+            raise zipfile.BadZipFile(f"it names the bytes {start} to {start + length} of {self.nbytes}; the archive is damaged")
+        return _read_at(self.fd, start, length)
+
+
+class _Window:
+    """The compressed bytes of one member as a file that is read forwards."""
+
+    def __init__(self, archive: _Archive, member: zipfile.ZipInfo) -> None:
+        self._archive = archive
+        self._at = archive.data_start(member)
+        self._end = self._at + member.compress_size
+
+    def read(self, nbytes: int) -> bytes:
+        data = self._archive.read_at(self._at, min(nbytes, self._end - self._at))
+        self._at += len(data)
+        return data
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _read_at(fd: int, start: int, length: int) -> bytes:
+    """`length` bytes at `start`. Raises BadZipFile where the file is shorter."""
+    parts = []
+    while length:
+        data = _pread(fd, length, start)
+        if not data:
+            raise zipfile.BadZipFile("the file ends too early; it was cut while it was open")
+        parts.append(data)
+        start += len(data)
+        length -= len(data)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+if hasattr(os, "pread"):
+    _pread = os.pread
+else:  # pragma: no cover  # Windows
+    from threading import Lock
+
+    _seek_lock = Lock()
+
+    def _pread(fd: int, length: int, start: int, /) -> bytes:
+        with _seek_lock:
+            os.lseek(fd, start, os.SEEK_SET)
+            return os.read(fd, length)
+
+
+def _identity_of(info: os.stat_result) -> _Identity:
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
+
+
+def _identity(path: str) -> _Identity | None:
+    try:
+        return _identity_of(os.stat(path))
+    except FileNotFoundError:
+        return None
+
+
+# ---- writing an archive ---------------------------------------------------------------------------------------------
+
+
+def _write_archive(temp: str, archive: _Archive, pending: dict[str, _Pending], path: str, durable: bool) -> None:
+    """Write to the new file `temp` what `archive` holds, changed by `pending`."""
+    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+    with os.fdopen(fd, "wb", buffering=_COPY_BYTES) as file:
+        with suppress(OSError):  # where there is an archive, the new one has its permissions
+            os.chmod(temp, stat.S_IMODE(os.stat(path).st_mode))
+        directory = []
+        for record, parts in _contents(archive, pending):
+            directory.append(record.central(file.tell()))
+            file.write(record.local())
+            for part in parts:
+                file.write(part)
+        start = file.tell()
+        nbytes = sum(map(len, directory))
+        file.writelines(directory)
+        file.write(ends(len(directory), start, nbytes, archive.comment))
+        file.flush()
+        if durable:
+            sync_file(file.fileno())
+
+
+def _contents(archive: _Archive, pending: dict[str, _Pending]) -> Iterator[tuple[Record, Iterable[bytes]]]:
+    for member in [*archive.others, *(m for key, m in archive.members.items() if key not in pending)]:
+        yield Record.of_member(member), _raw(archive, member)
+    for key, held in pending.items():
+        value = held.read()
+        if value is not None:
+            yield Record.of_value(key, held.crc, len(value)), [value]
+
+
+def _raw(archive: _Archive, member: zipfile.ZipInfo) -> Iterator[bytes]:
+    at, left = archive.data_start(member), member.compress_size
+    while left:
+        data = archive.read_at(at, min(left, _COPY_BYTES))
+        yield data
+        at += len(data)
+        left -= len(data)
+
+
+# Archives that may have something to flush. At exit the interpreter may not run __del__, or too late to open files.
+_writers: WeakSet[ZipStore] = WeakSet()
+
+
+@atexit.register
+def _flush_writers() -> None:
+    for store in list_(_writers):
+        store.__del__()
