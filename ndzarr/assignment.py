@@ -1,0 +1,103 @@
+"""A value to assign -> an array of the right dtype and shape, by NumPy's rules, down to what it raises and when.
+
+https://numpy.org/doc/stable/user/basics.indexing.html#assigning-values-to-indexed-arrays, and where that is silent the source:
+`PyArray_CopyObject` for basic indices, `array_assign_subscript` for index arrays (numpy/_core/src/multiarray/).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ndzarr._typing import DType, NDArray, Shape
+from ndzarr.errors import ArgumentError, SelectionTypeError
+from ndzarr.selection import LateSelectionError, Selection, Take, in_numpy_order, select
+
+
+def cast(value: Any, dtype: DType, selection: Selection, shape: Shape) -> NDArray:
+    """`value` as an array of `dtype`, by the rules of assignment: anything that NumPy can cast, Python ints with a range check.
+
+    `shape`: that of the place it goes to. Where no index array is at work NumPy looks no deeper into nested lists than that
+    place has axes: what lies deeper is an element for object arrays, and too deep for all others.
+    """
+    if selection.scalar and not shape:
+        cell = np.empty(1, dtype)
+        cell[0] = value  # one element: NumPy itself knows best, down to what it raises
+        return cell.reshape(())
+    if isinstance(value, np.ndarray):
+        array = value
+        _check_mask_value(array, selection)
+        if value.dtype != dtype:
+            spread(value, selection, shape[len(selection.shape) :])  # whether it fits comes before whether it can be cast
+            # Nothing selected, nothing cast; but NumPy's short way for `a[indices] = value`, both 1-d, casts first.
+            if 0 not in shape or (len(selection.picks) == 1 and type(selection.picks[0]) is Take and not selection.mask):
+                array = value.astype(dtype)
+    elif selection.fancy or (hasattr(value, "__array__") and not isinstance(value, np.generic)):
+        array = np.asarray(value, dtype)
+    elif dtype.kind == "O":
+        array = np.empty(shape, object)
+        array[...] = value
+    else:
+        # Let NumPy assign the value to a place of its own shape: it converts, warns and raises as it would for any other.
+        if dtype.names:
+            depth = _list_shape(value) if isinstance(value, list) else np.asarray(value, dtype).shape
+        else:
+            depth = np.shape(value)
+        if len(depth) > len(shape):
+            raise ArgumentError(
+                f"setting an array element with a sequence: the value has {len(depth)} dimensions, its place {len(shape)}"
+            )
+        array = np.empty(depth, dtype)
+        array[...] = value
+    _check_mask_value(array, selection)
+    return array
+
+
+def _list_shape(value: Any) -> Shape:
+    """The shape of nested lists, in which tuples are records."""
+    lengths = []
+    while isinstance(value, list):
+        lengths.append(len(value))
+        if not value:
+            break
+        value = value[0]
+    return tuple(lengths)
+
+
+def _check_mask_value(array: NDArray, selection: Selection) -> None:
+    if selection.mask and array.ndim > 1:
+        raise SelectionTypeError(
+            f"NumPy boolean array indexing assignment requires a 0 or 1-dimensional input, input has {array.ndim} dimensions"
+        )
+
+
+def spread(array: NDArray, selection: Selection, trailing: Shape) -> tuple[Selection, NDArray]:
+    """`array` broadcast to the selection (a view where that can be) and shaped like its work array."""
+    shape = selection.shape + trailing
+    if array.ndim > len(shape):
+        # Leading axes of length 1 may be left out. NumPy does it by a reshape when index arrays are at work, so that any
+        # leading axes may go where nothing is selected.
+        kept = array.shape[array.ndim - len(shape) :]
+        if math.prod(kept) == array.size and (selection.fancy or all(n == 1 for n in array.shape[: array.ndim - len(shape)])):
+            array = array.reshape(kept)
+    try:
+        whole = np.broadcast_to(array, shape)
+    except ValueError:
+        raise ArgumentError(f"could not broadcast input array from shape {array.shape} into shape {shape}") from None
+    if not trailing:
+        selection, whole = in_numpy_order(selection, whole)
+    work = selection.work_shape + trailing
+    return selection, whole if whole.shape == work else whole.reshape(work)
+
+
+def check_value(value: Any, dtype: DType, index: Any, shape: Shape) -> None:
+    """Raise what NumPy raises for a value before it looks whether index arrays fit each other and are within bounds."""
+    if not isinstance(value, np.ndarray):
+        np.asarray(value, dtype)
+    try:
+        selection = select(index, shape, bounds=False)
+    except LateSelectionError:
+        return
+    spread(cast(value, dtype, selection, selection.shape), selection, ())
