@@ -1,0 +1,114 @@
+"""ndzarr: chunked, compressed N-dimensional arrays in the Zarr formats that behave as NumPy's do.
+
+The public names are listed here, once, and imported when first used, so that `import ndzarr` costs little more than NumPy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ndzarr.api": (
+        "array consolidate create create_array create_group delete empty empty_like full full_like load ones ones_like open "
+        "open_array open_group save tree zeros zeros_like"
+    ),
+    "ndzarr.zarray": "ZArray",
+    "ndzarr.codecs.registry": "CodecInfo get_codec register_codec unregister_codec",
+    "ndzarr.config": "Options options",
+    "ndzarr.errors": (
+        "ArgumentError CallerError CorruptChunkError DataError MemoryLimitError MetadataError MissingChunkError NdzarrError "
+        "NodeExistsError NodeNotFoundError ReadOnlyError SelectionError SelectionTypeError StoreError"
+    ),
+    "ndzarr.group": "Group",
+    "ndzarr.stores.base": "Store",
+    "ndzarr.stores.fault": "FaultStore",
+    "ndzarr.stores.local": "LocalStore",
+    "ndzarr.stores.mapping": "MappingStore",
+    "ndzarr.stores.memory": "MemoryStore",
+    "ndzarr.stores.registry": "StoreInfo get_store register_store unregister_store",
+    "ndzarr.stores.zip": "ZipStore",
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
+#: Packages that are public functions too: `ndzarr.codecs()`.
+_PACKAGES = ("codecs", "stores")
+
+__all__ = [*sorted([*_MODULE_OF, *_PACKAGES]), "__version__"]
+
+if TYPE_CHECKING:  # type checkers do not run __getattr__
+    from ndzarr.api import (
+        array as array,
+        consolidate as consolidate,
+        create as create,
+        create_array as create_array,
+        create_group as create_group,
+        delete as delete,
+        empty as empty,
+        empty_like as empty_like,
+        full as full,
+        full_like as full_like,
+        load as load,
+        ones as ones,
+        ones_like as ones_like,
+        open as open,
+        open_array as open_array,
+        open_group as open_group,
+        save as save,
+        tree as tree,
+        zeros as zeros,
+        zeros_like as zeros_like,
+    )
+    from ndzarr.codecs.registry import (
+        CodecInfo as CodecInfo,
+        get_codec as get_codec,
+        register_codec as register_codec,
+        unregister_codec as unregister_codec,
+    )
+    from ndzarr.config import Options as Options, options as options
+    from ndzarr.errors import (
+        ArgumentError as ArgumentError,
+        CallerError as CallerError,
+        CorruptChunkError as CorruptChunkError,
+        DataError as DataError,
+        MemoryLimitError as MemoryLimitError,
+        MetadataError as MetadataError,
+        MissingChunkError as MissingChunkError,
+        NdzarrError as NdzarrError,
+        NodeExistsError as NodeExistsError,
+        NodeNotFoundError as NodeNotFoundError,
+        ReadOnlyError as ReadOnlyError,
+        SelectionError as SelectionError,
+        SelectionTypeError as SelectionTypeError,
+        StoreError as StoreError,
+    )
+    from ndzarr.group import Group as Group
+    from ndzarr.stores.base import Store as Store
+    from ndzarr.stores.fault import FaultStore as FaultStore
+    from ndzarr.stores.local import LocalStore as LocalStore
+    from ndzarr.stores.mapping import MappingStore as MappingStore
+    from ndzarr.stores.memory import MemoryStore as MemoryStore
+    from ndzarr.stores.registry import (
+        StoreInfo as StoreInfo,
+        get_store as get_store,
+        register_store as register_store,
+        unregister_store as unregister_store,
+    )
+    from ndzarr.stores.zip import ZipStore as ZipStore
+    from ndzarr.zarray import ZArray as ZArray
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"ndzarr.{name}")
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'ndzarr' has no attribute {name!r}")
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,352 @@
+"""Open, create, save and load: the functions that take a store by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from ndzarr import display, nodes
+from ndzarr._typing import Json, NDArray
+from ndzarr.creation import new_array, new_group
+from ndzarr.errors import ArgumentError, NodeNotFoundError
+from ndzarr.group import Group, read_group
+from ndzarr.keys import normalize_path
+from ndzarr.metadata import ArrayMeta, GroupMeta
+from ndzarr.stores.base import Store
+from ndzarr.stores.registry import resolve
+from ndzarr.zarray import ZArray
+
+Mode: TypeAlias = Literal["r", "r+", "a", "w", "w-"]
+Missing: TypeAlias = Literal["fill", "raise"] | None
+
+_MODES = ("r", "r+", "a", "w", "w-")
+#: What `create_array` takes besides the store's own options; `open_array` hands these on.
+_CREATE = frozenset(
+    "shape dtype chunks shards compressor filters fill_value order zarr_format dimension_separator dimension_names attributes "
+    "overwrite checksum".split()
+)
+
+
+def create_array(
+    store: Any = None,
+    *,
+    shape: Any,
+    dtype: Any = None,
+    chunks: Any = "auto",
+    shards: Any = None,
+    compressor: Any = "auto",
+    filters: Any = None,
+    fill_value: Any = None,
+    order: str = "C",
+    zarr_format: int | None = None,
+    dimension_separator: str | None = None,
+    dimension_names: Any = None,
+    attributes: Mapping[str, Json] | None = None,
+    path: str = "",
+    overwrite: bool = False,
+    checksum: bool = False,
+    allow_pickle: bool = False,
+    **store_options: Any,
+) -> ZArray:
+    """A new array, open for reading and writing. Also called `create`.
+
+    store: a path (one that ends in ".zip" is a zip archive), a URL, a Store, any mutable mapping of str to bytes; None is a new
+    MemoryStore. chunks: "auto" (about 1 MiB decoded), an int or a sequence; -1 takes a whole axis. compressor: "auto" (zstd at
+    level 1), None, a name, a v2 or v3 dict, a numcodecs object, or a list of those. filters: likewise, applied before it.
+    fill_value: what chunks never written read as; None leaves it undefined (they read as zeros). checksum: have damage to a
+    stored chunk noticed.
+
+    Raises NodeExistsError where something is, unless `overwrite`; ArgumentError for what the format cannot store.
+
+    >>> import ndzarr
+    >>> z = ndzarr.create_array(None, shape=(1000, 1000), dtype="f4", chunks=(100, 100), fill_value="NaN")
+    >>> z[5, 5]
+    np.float32(nan)
+    """
+    return new_array(
+        resolve(store, "a", **store_options),
+        normalize_path(path),
+        shape=shape,
+        dtype=dtype,
+        chunks=chunks,
+        shards=shards,
+        compressor=compressor,
+        filters=filters,
+        fill_value=fill_value,
+        order=order,
+        zarr_format=zarr_format,
+        dimension_separator=dimension_separator,
+        dimension_names=dimension_names,
+        attributes=attributes,
+        overwrite=overwrite,
+        checksum=checksum,
+        allow_pickle=allow_pickle,
+    )
+
+
+create = create_array
+
+
+def create_group(
+    store: Any = None,
+    *,
+    path: str = "",
+    attributes: Mapping[str, Json] | None = None,
+    overwrite: bool = False,
+    zarr_format: int | None = None,
+    **store_options: Any,
+) -> Group:
+    """A new group, open for reading and writing; NodeExistsError where something is, unless `overwrite`."""
+    opened = resolve(store, "a", **store_options)
+    where = normalize_path(path)
+    meta = new_group(opened, where, attributes=attributes, overwrite=overwrite, zarr_format=zarr_format)
+    return Group(opened, where, meta, writable=True)
+
+
+def open(
+    store: Any,
+    mode: Mode = "r",
+    *,
+    path: str = "",
+    allow_pickle: bool = False,
+    missing: Missing = None,
+    **store_options: Any,
+) -> ZArray | Group:
+    """The array or group at `path`, which must exist.
+
+    mode: "r" to read, "r+" or "a" to read and write. allow_pickle: let an array decode pickled objects, which can run any
+    code; only for stores that you trust. missing: what a chunk never written does, "fill" or "raise"; None goes by `options`.
+    Raises NodeNotFoundError when nothing is there, MetadataError when what is there cannot be understood.
+    """
+    _check_mode(mode)
+    if mode in ("w", "w-"):
+        raise ArgumentError(f"mode {mode!r} creates a node: call create_array, create_group, open_array or open_group")
+    opened = resolve(store, mode, **store_options)
+    where = normalize_path(path)
+    return _open(opened, where, mode, allow_pickle, missing)
+
+
+def _open(store: Store, path: str, mode: Mode, allow_pickle: bool, missing: Missing) -> ZArray | Group:
+    meta = nodes.read(store, path)
+    writable = mode != "r"
+    if isinstance(meta, ArrayMeta):
+        return ZArray(store, path, meta, writable=writable, allow_pickle=allow_pickle, missing=missing)
+    return read_group(store, path, meta, writable=writable, allow_pickle=allow_pickle, missing=missing)
+
+
+def open_array(
+    store: Any,
+    mode: Mode = "r",
+    *,
+    path: str = "",
+    allow_pickle: bool = False,
+    missing: Missing = None,
+    **options: Any,
+) -> ZArray:
+    """The array at `path`; modes "a", "w" and "w-" create it with the keywords of `create_array`.
+
+    "r" and "r+" need it to exist, "a" creates it if there is none, "w" replaces what is there, "w-" refuses to. Raises
+    NodeNotFoundError, NodeExistsError, or ArgumentError if a group is there.
+    """
+    _check_mode(mode)
+    create = {name: options.pop(name) for name in _CREATE & options.keys()}
+    opened = resolve(store, mode, **options)
+    where = normalize_path(path)
+    meta = None if mode in ("w", "w-") else nodes.find(opened, where)
+    if isinstance(meta, ArrayMeta):
+        return ZArray(opened, where, meta, writable=mode != "r", allow_pickle=allow_pickle, missing=missing)
+    if meta is not None:
+        raise ArgumentError(f"{where or '/'!r} in {opened.url} is a group, expected an array", path=where)
+    if mode in ("r", "r+"):
+        nodes.read(opened, where)  # raises
+    if "shape" not in create:
+        if mode == "a":
+            raise NodeNotFoundError(
+                f"no array at {where or '/'!r} in {opened.url}; pass shape= and dtype= to create it", path=where
+            )
+        raise ArgumentError(f"mode {mode!r} creates an array: pass shape= and dtype=", field="shape")
+    create["overwrite"] = mode == "w" or create.get("overwrite", False)
+    return new_array(opened, where, allow_pickle=allow_pickle, **create)
+
+
+def open_group(
+    store: Any,
+    mode: Mode = "r",
+    *,
+    path: str = "",
+    allow_pickle: bool = False,
+    missing: Missing = None,
+    attributes: Mapping[str, Json] | None = None,
+    zarr_format: int | None = None,
+    **store_options: Any,
+) -> Group:
+    """The group at `path`; modes "a", "w" and "w-" create it. See `open_array` for the modes and errors."""
+    _check_mode(mode)
+    opened = resolve(store, mode, **store_options)
+    where = normalize_path(path)
+    meta = None if mode in ("w", "w-") else nodes.find(opened, where)
+    if isinstance(meta, GroupMeta):
+        return read_group(opened, where, meta, writable=mode != "r", allow_pickle=allow_pickle, missing=missing)
+    if meta is not None:
+        raise ArgumentError(f"{where or '/'!r} in {opened.url} is an array, expected a group", path=where)
+    if mode in ("r", "r+"):
+        nodes.read(opened, where)  # raises
+    made = new_group(opened, where, attributes=attributes, overwrite=mode == "w", zarr_format=zarr_format)
+    return Group(opened, where, made, writable=True, allow_pickle=allow_pickle, missing=missing)
+
+
+def _check_mode(mode: str) -> None:
+    if mode not in _MODES:
+        raise ArgumentError(f"mode is {mode!r}, expected one of {', '.join(_MODES)}", field="mode", found=mode)
+
+
+# ---- arrays from data --------------------------------------------------------------------------------
+
+
+def array(data: Any, *, store: Any = None, dtype: Any = None, **create: Any) -> ZArray:
+    """A new array holding a copy of `data`; keywords as for `create_array`.
+
+    >>> import ndzarr
+    >>> ndzarr.array([[1, 2], [3, 4]], dtype="i2")[:, 1]
+    array([2, 4], dtype=int16)
+    """
+    values = np.asarray(data, dtype)
+    if isinstance(data, ZArray):
+        create = {k: v for k, v in _like(data, create).items() if k not in ("dtype", "shape")}
+    z = create_array(store, shape=values.shape, dtype=values.dtype, **create)
+    z[...] = values
+    return z
+
+
+def empty(shape: Any, *, dtype: Any = None, store: Any = None, **create: Any) -> ZArray:
+    """A new array without a fill value; chunks never written read as zeros."""
+    create.setdefault("fill_value", None)
+    return create_array(store, shape=shape, dtype=dtype, **create)
+
+
+def full(shape: Any, fill_value: Any, *, dtype: Any = None, store: Any = None, **create: Any) -> ZArray:
+    """A new array that reads as `fill_value` everywhere; no chunk is written."""
+    kind = np.asarray(fill_value).dtype if dtype is None else dtype
+    return create_array(store, shape=shape, dtype=kind, fill_value=fill_value, **create)
+
+
+def zeros(shape: Any, *, dtype: Any = None, store: Any = None, **create: Any) -> ZArray:
+    """A new array that reads as zeros everywhere; no chunk is written."""
+    return create_array(store, shape=shape, dtype=dtype, fill_value=_zero(dtype), **create)
+
+
+def ones(shape: Any, *, dtype: Any = None, store: Any = None, **create: Any) -> ZArray:
+    """A new array that reads as ones everywhere; no chunk is written."""
+    return create_array(store, shape=shape, dtype=dtype, fill_value=np.ones((), dtype)[()], **create)
+
+
+def _zero(dtype: Any) -> Any:
+    kind = np.dtype(float if dtype is None else dtype)
+    return 0 if kind.kind == "O" else np.zeros((), kind)[()]
+
+
+def _like(a: Any, create: dict[str, Any]) -> dict[str, Any]:
+    if not hasattr(a, "dtype"):
+        a = np.asarray(a)
+    create.setdefault("dtype", a.dtype)
+    if isinstance(a, ZArray):
+        create.setdefault("chunks", a.chunks)
+        create.setdefault("order", a.order)
+        create.setdefault("filters", None)
+        specs = [spec for spec in a.metadata.codecs if spec.name != "transpose"]
+        if "compressor" not in create and create["filters"] is None:
+            create["compressor"] = specs
+    create.setdefault("shape", a.shape)
+    return create
+
+
+def empty_like(a: Any, **create: Any) -> ZArray:
+    """`empty` with the shape and dtype of `a`, and its chunks and codecs if it is a ZArray."""
+    return empty(**_like(a, create))
+
+
+def full_like(a: Any, fill_value: Any, **create: Any) -> ZArray:
+    """`full` with the shape and dtype of `a`, and its chunks and codecs if it is a ZArray."""
+    return full(fill_value=fill_value, **_like(a, create))
+
+
+def zeros_like(a: Any, **create: Any) -> ZArray:
+    """`zeros` with the shape and dtype of `a`, and its chunks and codecs if it is a ZArray."""
+    return zeros(**_like(a, create))
+
+
+def ones_like(a: Any, **create: Any) -> ZArray:
+    """`ones` with the shape and dtype of `a`, and its chunks and codecs if it is a ZArray."""
+    return ones(**_like(a, create))
+
+
+# ---- whole stores --------------------------------------------------------------------------------
+
+
+def save(store: Any, *arrays: Any, **named: Any) -> None:
+    """Write arrays, replacing what is there: one unnamed as the root array, else a group with "arr_0", "arr_1" and the names.
+
+    >>> import ndzarr
+    >>> data = {}
+    >>> ndzarr.save(data, [1, 2], times=[0.5])
+    >>> sorted(ndzarr.load(data))
+    ['arr_0', 'times']
+    """
+    if not arrays and not named:
+        raise ArgumentError("nothing to save: pass at least one array")
+    opened = resolve(store, "w")
+    try:
+        if len(arrays) == 1 and not named:
+            array(arrays[0], store=opened, overwrite=True)
+        else:
+            new_group(opened, "", overwrite=True)
+            for name, data in {**{f"arr_{n}": a for n, a in enumerate(arrays)}, **named}.items():
+                array(data, store=opened, path=name)
+    finally:
+        if opened is not store:
+            opened.close()
+
+
+def load(store: Any, *, path: str = "", **store_options: Any) -> NDArray | dict[str, Any]:
+    """The array at `path` as NumPy's, or a group as a dict of its members, each loaded likewise."""
+    return _load(open(store, path=path, **store_options))
+
+
+def _load(node: ZArray | Group) -> NDArray | dict[str, Any]:
+    if isinstance(node, ZArray):
+        whole: NDArray = node[...]
+        return whole
+    return {name: _load(member) for name, member in node.members()}
+
+
+def delete(store: Any, path: str = "", **store_options: Any) -> None:
+    """Remove the node at `path` with all that it holds; NodeNotFoundError when there is none."""
+    opened = resolve(store, "r+", **store_options)
+    where = normalize_path(path)
+    if nodes.kind(opened, where) is None:
+        raise NodeNotFoundError(f"no array or group at {where or '/'!r} in {opened.url}", store=opened.url, path=where)
+    nodes.delete(opened, where)
+
+
+def consolidate(store: Any, *, path: str = "", **store_options: Any) -> Group:
+    """Gather the metadata of every node under a group into one document of it; the group, opened from that document.
+
+    Writes through ndzarr keep the document true afterwards; other programs' do not.
+    """
+    opened = resolve(store, "r+", **store_options)
+    where = normalize_path(path)
+    meta = nodes.read(opened, where)
+    if not isinstance(meta, GroupMeta):
+        raise ArgumentError(f"{where or '/'!r} in {opened.url} is an array; only groups are consolidated", path=where)
+    nodes.consolidate(opened, where)
+    return read_group(opened, where, meta, writable=False)
+
+
+def tree(store: Any, **store_options: Any) -> display.Tree:
+    """The hierarchy of a group, given as such or by its store."""
+    group = store if isinstance(store, Group) else open(store, **store_options)
+    if not isinstance(group, Group):
+        raise ArgumentError(f"{group!r} is an array; only groups have a tree")
+    return group.tree()

@@ -1,0 +1,84 @@
+"""The attributes of one node, as a mapping that reads and writes its document."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, MutableMapping
+
+from ndzarr import nodes
+from ndzarr._typing import Json
+from ndzarr.errors import ReadOnlyError
+from ndzarr.formats.document import attribute_mapping, plain
+from ndzarr.stores.base import Store
+
+
+class Attributes(MutableMapping[str, Json]):
+    """User attributes of an array or group: names to JSON values, NumPy scalars and arrays turned into numbers and lists.
+
+    Reading goes by what was read when the node was opened, or last changed through this object. Each change is written at
+    once and is one step among the threads of this process: it starts from what is stored, so nobody else's is lost. Values are
+    copies: to change a list inside, assign it again.
+
+    >>> import ndzarr
+    >>> z = ndzarr.zeros((3,))
+    >>> z.attrs["units"] = "K"
+    >>> dict(z.attrs)
+    {'units': 'K'}
+    """
+
+    def __init__(self, store: Store, path: str, values: Mapping[str, Json], *, writable: bool) -> None:
+        self._store = store
+        self._path = path
+        self._values = dict(values)
+        self._writable = writable
+
+    def _check(self) -> None:
+        if not self._writable:
+            raise ReadOnlyError(
+                f"cannot change the attributes of {self._path or '/'!r} in {self._store.url}: it was opened with mode 'r'; "
+                "open it with mode 'r+'",
+                store=self._store.url,
+                path=self._path,
+            )
+
+    def __getitem__(self, name: str) -> Json:
+        return copy.deepcopy(self._values[name])
+
+    def __setitem__(self, name: str, value: Json) -> None:
+        self.update({name: value})
+
+    def __delitem__(self, name: str) -> None:
+        self._check()
+        if name not in self._values:
+            raise KeyError(name)
+        self._values = nodes.update_attributes(self._store, self._path, lambda stored: stored.pop(name, None))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def update(self, *args: object, **names: Json) -> None:
+        """Set several attributes with one write."""
+        self._check()
+        changes = plain(dict(*args, **names))
+        self._values = nodes.update_attributes(self._store, self._path, lambda stored: stored.update(changes))
+
+    def put(self, values: Mapping[str, Json]) -> None:
+        """Replace all attributes with one write."""
+        self._check()
+        changes = attribute_mapping(values)
+
+        def replace(stored: dict[str, Json]) -> None:
+            stored.clear()
+            stored.update(changes)
+
+        self._values = nodes.update_attributes(self._store, self._path, replace)
+
+    def refresh(self) -> None:
+        """Read the attributes from the store again."""
+        self._values = nodes.read_attributes(self._store, self._path)
+
+    def __repr__(self) -> str:
+        return f"Attributes({self._values!r})"

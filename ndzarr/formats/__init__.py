@@ -1,0 +1,1 @@
+"""Metadata documents <-> values. Bytes in, values out; no store."""

@@ -1,0 +1,126 @@
+"""JSON documents, read with suspicion and written so that every other implementation can read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ndzarr._typing import Buffer, Json
+from ndzarr.errors import ArgumentError, MetadataError
+
+MAX_DEPTH = 100
+
+
+def parse(data: Buffer, name: str) -> dict[str, Json]:
+    """The object that a document holds. MetadataError when it is anything else, has a key twice or nests over 100 deep.
+
+    Bare NaN and Infinity are accepted: real files hold them. `name` is the document's key, for messages.
+    """
+    try:
+        text = bytes(data).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MetadataError(f"{name!r} is not UTF-8: {error}", key=name) from error
+    try:
+        document = json.loads(text, object_pairs_hook=lambda pairs: _object(pairs, name))
+    except MetadataError:
+        raise
+    except RecursionError as error:
+        raise MetadataError(f"{name!r} nests more than {MAX_DEPTH} deep", key=name) from error
+    except ValueError as error:
+        found = "nothing" if not text.strip() else repr(text[:40])
+        raise MetadataError(f"{name!r} is not JSON: {error}, found {found}", key=name, found=text[:40]) from error
+    if not isinstance(document, dict):
+        raise MetadataError(
+            f"{name!r} holds a JSON {type(document).__name__}, expected an object",
+            key=name,
+            found=document,
+            expected="object",
+        )
+    _check_depth(document, name)
+    return document
+
+
+def _object(pairs: list[tuple[str, Json]], name: str) -> dict[str, Json]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        seen: set[str] = set()
+        twice = next(k for k, _ in pairs if k in seen or seen.add(k))  # type: ignore[func-returns-value]  # set.add is None
+        raise MetadataError(f"{name!r} holds the key {twice!r} twice", key=name, field=twice)
+    return document
+
+
+def _check_depth(document: Json, name: str) -> None:
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for node in level
+            if isinstance(node, (dict, list))
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not level:
+            return
+    raise MetadataError(f"{name!r} nests more than {MAX_DEPTH} deep", key=name)
+
+
+def dump(document: Mapping[str, Json]) -> bytes:
+    """The document as zarr-python 2 spells it: four spaces, sorted keys, ASCII. NaN is refused; spell it as a string."""
+    return _dump(document, allow_nan=False)
+
+
+def dump_attributes(attributes: Mapping[str, Json]) -> bytes:
+    """Attributes as a document. NumPy scalars and arrays become numbers and lists; NaN is written bare, as v2 files hold it."""
+    return _dump(attributes, allow_nan=True)
+
+
+def _dump(document: Mapping[str, Json], *, allow_nan: bool) -> bytes:
+    try:
+        text = json.dumps(plain(document), indent=4, sort_keys=True, allow_nan=allow_nan)
+    except ValueError as error:
+        if isinstance(error, ArgumentError):
+            raise
+        raise ArgumentError(f"cannot write {type(document).__name__} as JSON: {error}") from error
+    return text.encode("ascii")
+
+
+def plain(value: Any, where: str = "", depth: int = 0) -> Json:
+    """`value` with NumPy scalars and arrays turned into JSON's own types; ArgumentError, naming the place, for the rest."""
+    if depth >= MAX_DEPTH:
+        raise ArgumentError(f"cannot write {where[:40]!r}...: it nests {MAX_DEPTH} deep or more, and could not be read again")
+    if value is None or (isinstance(value, (str, bool, int, float)) and not isinstance(value, np.generic)):
+        return value
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise ArgumentError(
+                    f"attribute names must be strings, found {key!r} in {where or 'the top level'!r}", found=key
+                )
+        return {key: plain(item, f"{where}.{key}" if where else key, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item, f"{where}[{n}]", depth + 1) for n, item in enumerate(value)]
+    if isinstance(value, np.ndarray) and _json_kind(value.dtype):
+        return plain(value.tolist(), where, depth)
+    if isinstance(value, np.generic) and _json_kind(value.dtype):
+        return value.item()
+    raise ArgumentError(
+        f"cannot write {where or 'a value'!r} of type {type(value).__name__} as JSON; found {value!r}, expected a string, "
+        "number, bool, None, list, dict or NumPy array of those",
+        field=where or None,
+        found=value,
+    )
+
+
+def attribute_mapping(attributes: Any) -> dict[str, Json]:
+    """Attributes as JSON; ArgumentError when they are no mapping of strings."""
+    if not isinstance(attributes, Mapping):
+        raise ArgumentError(f"attributes must be a mapping, found {attributes!r}", field="attributes", found=attributes)
+    checked: dict[str, Json] = plain(attributes)
+    return checked
+
+
+def _json_kind(dtype: np.dtype[Any]) -> bool:
+    # A longdouble stays one in Python, and JSON has no number for it.
+    return dtype.kind in "biuU" or (dtype.kind == "f" and dtype.itemsize <= 8)

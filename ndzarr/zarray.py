@@ -1,0 +1,432 @@
+"""ZArray: what users hold. It delegates: indices to `selection`, chunks to `engine`, documents to `nodes`."""
+
+from __future__ import annotations
+
+import copy
+import math
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+
+from ndzarr import config, display, nodes
+from ndzarr._typing import Coords, DType, NDArray, Shape
+from ndzarr.accessors import select_blocks, select_outer, select_points
+from ndzarr.assignment import cast, check_value, spread
+from ndzarr.engine import Engine
+from ndzarr.errors import (
+    ArgumentError,
+    MetadataError,
+    NodeNotFoundError,
+)
+from ndzarr.fields import split_fields
+from ndzarr.layout import compile_layout
+from ndzarr.metadata import ArrayMeta, shape_argument
+from ndzarr.node import Node
+from ndzarr.selection import (
+    LateSelectionError,
+    Selection,
+    Span,
+    select,
+)
+from ndzarr.stores.base import Store
+
+#: Up to this many chunks `resize` deletes by name; beyond, it asks the store which exist.
+_DELETE_BY_NAME = 100
+
+
+class ZArray(Node):
+    """A chunked, compressed array in a store. `z[index]` and `z[index] = value` mean what they mean to NumPy.
+
+    Made by `create_array`, `open_array` and their kin. Reads give NumPy arrays. Safe to use from any number of threads: no two
+    writes through any handle in this process lose an update, but a read over several chunks while somebody writes may see old
+    chunks and new ones. Handles can be pickled; a handle's shape is the one it last saw (see `refresh`).
+
+    >>> import ndzarr
+    >>> z = ndzarr.zeros((4, 6), dtype="i4", chunks=(2, 3))
+    >>> z[1:3, ::-2] = [[1, 2, 3], [4, 5, 6]]
+    >>> z[[1, 2], [5, 1]]
+    array([1, 6], dtype=int32)
+    """
+
+    __slots__ = ("_engine",)
+
+    def __init__(
+        self,
+        store: Store,
+        path: str,
+        meta: ArrayMeta,
+        *,
+        writable: bool = False,
+        allow_pickle: bool = False,
+        missing: Literal["fill", "raise"] | None = None,
+    ) -> None:
+        super().__init__(store, path, writable=writable, allow_pickle=allow_pickle, missing=missing)
+        # The one attribute that changes, with everything that goes by the shape. Each operation takes it once, so that
+        # another thread's `resize` of this handle cannot make it go by two shapes.
+        self._engine = self._engine_for(meta)
+
+    def _engine_for(self, meta: ArrayMeta) -> Engine:
+        try:
+            layout = compile_layout(meta, self._path, allow_pickle=self._allow_pickle)
+        except MetadataError as error:
+            raise MetadataError(
+                f"cannot use {self._path or '/'!r} in {self._store.url}: {error}",
+                store=self._store.url,
+                path=self._path,
+                codec=error.codec,
+                field=error.field or "codecs",
+                found=error.found,
+            ) from error
+        return Engine(self._store, meta, layout, self._path)
+
+    @property
+    def _meta(self) -> ArrayMeta:
+        return self._engine.meta
+
+    # ---- what it is --------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Shape:
+        """Lengths of the axes."""
+        return self._meta.shape
+
+    @property
+    def dtype(self) -> DType:
+        """The NumPy dtype of the elements."""
+        return self._meta.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Axes."""
+        return len(self._meta.shape)
+
+    @property
+    def size(self) -> int:
+        """Elements."""
+        return math.prod(self._meta.shape)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one decoded element."""
+        return self._meta.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole decoded array."""
+        return self._meta.nbytes
+
+    @property
+    def chunks(self) -> Shape:
+        """Lengths of a chunk."""
+        return self._meta.chunks
+
+    @property
+    def shards(self) -> Shape | None:
+        """Lengths of a shard, None where each chunk is an object of its own."""
+        return None
+
+    @property
+    def nchunks(self) -> int:
+        """Chunks in the grid, written or not."""
+        return self._engine.layout.grid.nchunks
+
+    @property
+    def fill_value(self) -> Any:
+        """What chunks that were never written read as; None where the metadata leave it undefined (they read as zeros)."""
+        fill: Any = self._meta.fill_value
+        return fill.copy() if type(fill) is np.void else copy.deepcopy(fill)
+
+    @property
+    def order(self) -> str:
+        """ "C" or "F": the order of elements inside a chunk."""
+        return self._meta.order
+
+    @property
+    def dimension_names(self) -> tuple[str | None, ...] | None:
+        """Names of the axes, where the metadata have them."""
+        return self._meta.dimension_names
+
+    @property
+    def metadata(self) -> ArrayMeta:
+        """All the metadata, as this handle last saw them."""
+        return replace(self._meta, attributes=dict(self.attrs))
+
+    @property
+    def nbytes_stored(self) -> int:
+        """Bytes of all chunk objects as stored. Lists the store."""
+        return self._engine.nbytes_stored()
+
+    @property
+    def info(self) -> display.Info:
+        """A table of what the array is and how it is stored; lists the store when it is printed."""
+        return display.array_info(self)
+
+    # ---- NumPy indexing --------------------------------------------------------------------------------
+
+    def __getitem__(self, index: Any) -> Any:
+        """`numpy.asarray(self)[index]`, reading only the chunks that it touches.
+
+        Besides what NumPy takes, fields of structured dtypes may come with an index: `z["a", 3:5]`. Raises what NumPy raises,
+        and CorruptChunkError or StoreError for what cannot be read.
+        """
+        engine = self._engine
+        meta = engine.meta
+        if type(index) is tuple and self._missing is None:
+            # Plain ints for every axis: one element, by the shortest way.
+            shape = meta.shape
+            if len(index) == len(shape):
+                point = []
+                for i, n in zip(index, shape, strict=True):
+                    if type(i) is not int or not -n <= i < n:
+                        break
+                    point.append(i if i >= 0 else i + n)
+                else:
+                    return engine.read_point(tuple(point))
+        index, fields = split_fields(index, meta.dtype)
+        selection = select(index, meta.shape)
+        if isinstance(fields, list):
+            return self._read(engine, selection)[fields]
+        return self._read(engine, selection, fields)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        """What `a[index] = value` does to a NumPy array: cast, broadcast, the last of repeated indices stays.
+
+        Each chunk is replaced whole, under its lock; see `Engine.write` for what an exception leaves behind.
+        """
+        self._check_writable()
+        engine = self._engine
+        meta = engine.meta
+        index, fields = split_fields(index, meta.dtype)
+        try:
+            selection = select(index, meta.shape)
+        except LateSelectionError:
+            check_value(value, meta.dtype, index, meta.shape)
+            raise
+        if fields is None or isinstance(fields, str):
+            self._write(engine, selection, value, fields)
+            return
+        packed = cast(value, np.dtype([(name, meta.dtype[name]) for name in fields]), selection, selection.shape)
+        for name in fields:
+            self._write(engine, selection, packed[name], name)
+
+    def _read(self, engine: Engine, selection: Selection, field: str | None = None) -> Any:
+        with self._policy():
+            return engine.read(selection, field)
+
+    def _policy(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._missing is None else config.options(missing=self._missing)
+
+    def _write(self, engine: Engine, selection: Selection, value: Any, field: str | None = None) -> None:
+        dtype = engine.meta.dtype if field is None else engine.meta.dtype[field]
+        array = cast(value, dtype.base, selection, selection.shape + dtype.shape)
+        selection, array = spread(array, selection, dtype.shape)
+        engine.write(selection, array, field)
+
+    @property
+    def oindex(self) -> Indexer:
+        """Outer indexing: each axis by itself. `z.oindex[[0, 2], [1, 3]]` has shape (2, 2); ints drop their axis."""
+        return Indexer(self, lambda index, meta: select_outer(index, meta.shape))
+
+    @property
+    def vindex(self) -> Indexer:
+        """Point-wise indexing: arrays, ints and masks broadcast together and come first, sliced axes last."""
+        return Indexer(self, lambda index, meta: select_points(index, meta.shape))
+
+    @property
+    def blocks(self) -> Indexer:
+        """Indexing by whole chunks: `z.blocks[0, 1:3]`."""
+        return Indexer(self, lambda index, meta: select_blocks(index, meta.shape, meta.chunks))
+
+    # ---- the array as a whole --------------------------------------------------------------------------------
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
+        """The whole array as NumPy's; `copy=False` is refused, since reading makes one."""
+        if copy is False:
+            raise ArgumentError("a stored array cannot become a NumPy array without a copy; pass copy=None")
+        whole: NDArray = self[...]
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+    def astype(self, dtype: Any, *, casting: Any = "unsafe") -> NDArray:
+        """The whole array, read and cast, as NumPy's."""
+        whole: NDArray = self[...]
+        return whole.astype(dtype, casting=casting, copy=False)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of unsized object")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        """The elements of the first axis in turn; chunks are read once each, a slab of them at a time."""
+        if not self.shape:
+            raise TypeError("iteration over a 0-d array")
+        return self._rows()
+
+    def _rows(self) -> Iterator[Any]:
+        step = self.chunks[0] or 1
+        for start in range(0, self.shape[0], step):
+            yield from self[start : start + step]
+
+    def __bool__(self) -> bool:
+        if self.size > 1:
+            raise ArgumentError("the truth value of an array with more than one element is ambiguous; use a.any() or a.all()")
+        return bool(self[...])
+
+    # ---- shape --------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Read the metadata again: another handle or process may have resized the array."""
+        meta = nodes.read(self._store, self._path)
+        if not isinstance(meta, ArrayMeta):
+            raise NodeNotFoundError(f"{self._path or '/'!r} in {self._store.url} is a group now", path=self._path)
+        self._attrs = None
+        self._engine = self._engine_for(meta)
+
+    def resize(self, *shape: Any) -> None:
+        """Change the shape in place: `z.resize(10, 20)` or `z.resize((10, 20))`.
+
+        What is cut off is deleted before this returns, chunks wholly outside as objects and the rest of edge chunks by fill
+        values, so that growing again reads fill values; growing itself wipes whatever a failed `append` or another program has
+        left behind the old edge (promise P6). Costs a read, and a write where there is something, for each chunk along an edge
+        that moves and is no chunk border.
+        """
+        lengths = shape_argument(shape[0] if len(shape) == 1 else shape)
+        self._check_writable()
+        if len(lengths) != self.ndim:
+            raise ArgumentError(
+                f"cannot resize to shape {lengths!r}: expected {self.ndim} lengths", field="shape", found=lengths
+            )
+        with nodes.node_lock(self._store, self._path):
+            self.refresh()
+            self._resize(lengths)
+
+    def _resize(self, shape: Shape) -> None:
+        old = self._engine
+        new = self._engine_for(replace(old.meta, shape=shape))
+        shrinks = any(n < now for n, now in zip(shape, old.meta.shape, strict=True))
+        if not shrinks:
+            self._scrub(old, new)
+        # Shape first when shrinking, last when growing: a crash in between leaves data that nobody can see, instead of showing
+        # half of a cut, or what should have been wiped.
+        nodes.write_array(self._store, self._path, new.meta, attributes=False)
+        self._engine = new
+        if shrinks:
+            self._scrub(old, new)
+
+    def _scrub(self, old: Engine, new: Engine) -> None:
+        """Leave nothing but fill values in the chunks of either shape outside what both have."""
+        chunks = old.layout.chunk.shape
+        kept = tuple(min(a, b) for a, b in zip(old.meta.shape, new.meta.shape, strict=True))
+        inside = tuple(-(-n // c) for n, c in zip(kept, chunks, strict=True))
+        outside = tuple(max(a, b) for a, b in zip(old.layout.grid.shape, new.layout.grid.shape, strict=True))
+        count = math.prod(outside) - math.prod(inside)
+        if count > _DELETE_BY_NAME:
+            old.erase([c for c in old.stored() if any(i >= n for i, n in zip(c, inside, strict=True))])
+        else:
+            old.erase(_shell(inside, outside))
+        # The rest of the edge chunks, their part past the edge included: an array of the kept chunks, each whole.
+        whole = tuple(n * c for n, c in zip(inside, chunks, strict=True))
+        padded = self._engine_for(replace(old.meta, shape=whole, chunks=chunks))
+        for axis, (a, b) in enumerate(zip(old.meta.shape, new.meta.shape, strict=True)):
+            if a != b and kept[axis] < whole[axis]:
+                picks = [Span(0, 1, n) for n in whole]
+                picks[axis] = Span(kept[axis], 1, whole[axis] - kept[axis])
+                lengths = tuple(p.count for p in picks)
+                padded.blank(Selection(tuple(picks), lengths, lengths))
+
+    def append(self, data: Any, axis: int = 0) -> Shape:
+        """Add `data` at the end of an axis; the new shape.
+
+        The rows are written first and the shape last, under the array's lock, so that appenders in this process never overlap
+        and no reader sees rows that are not there yet. Raises ArgumentError when the other axes do not match.
+        """
+        self._check_writable()
+        rows = data if isinstance(data, np.ndarray) else _rows_of(data, self.dtype, self.ndim)
+        axis = operator.index(axis)
+        if not -self.ndim <= axis < self.ndim:
+            raise ArgumentError(f"axis {axis} is out of bounds for array of dimension {self.ndim}", field="axis", found=axis)
+        axis %= self.ndim
+        with nodes.node_lock(self._store, self._path):
+            self.refresh()
+            expected = (*self.shape[:axis], *rows.shape[axis : axis + 1], *self.shape[axis + 1 :])
+            if rows.ndim != self.ndim or rows.shape != expected:
+                raise ArgumentError(
+                    f"cannot append data of shape {rows.shape} to {self._path or '/'!r} of shape {self.shape} along axis "
+                    f"{axis}: all other axes must be equal",
+                    field="data",
+                    found=rows.shape,
+                    expected=expected,
+                )
+            start = self.shape[axis]
+            shape = (*self.shape[:axis], start + rows.shape[axis], *self.shape[axis + 1 :])
+            grown = self._engine_for(replace(self._meta, shape=shape))
+            index = (slice(None),) * axis + (slice(start, None),)
+            self._write(grown, select(index, shape), rows)
+            nodes.write_array(self._store, self._path, grown.meta, attributes=False)
+            self._engine = grown
+        return shape
+
+    # ---- handles --------------------------------------------------------------------------------
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Configuration only: the metadata are read anew where the handle arrives, since they may have changed meanwhile.
+        return _reopen, (self._store, self._path, self._writable, self._allow_pickle, self._missing)
+
+    def __repr__(self) -> str:
+        return display.array_repr(self)
+
+
+class Indexer:
+    """`z.oindex`, `z.vindex` or `z.blocks`: the same array under other rules of indexing, for reading and writing."""
+
+    __slots__ = ("_array", "_select")
+
+    def __init__(self, array: ZArray, select: Callable[[Any, ArrayMeta], Selection]) -> None:
+        self._array = array
+        self._select = select
+
+    def __getitem__(self, index: Any) -> Any:
+        engine = self._array._engine
+        return self._array._read(engine, self._select(index, engine.meta))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._array._check_writable()
+        engine = self._array._engine
+        self._array._write(engine, self._select(index, engine.meta), value)
+
+
+def _reopen(store: Store, path: str, writable: bool, allow_pickle: bool, missing: Any) -> ZArray:
+    meta = nodes.read(store, path)
+    if not isinstance(meta, ArrayMeta):
+        raise NodeNotFoundError(f"{path or '/'!r} in {store.url} is a group now", path=path)
+    return ZArray(store, path, meta, writable=writable, allow_pickle=allow_pickle, missing=missing)
+
+
+def _rows_of(data: Any, dtype: DType, ndim: int) -> NDArray:
+    """Rows to append, given as nested lists or another array-like; for objects `ndim` says where elements begin."""
+    if dtype.kind != "O":
+        return np.asarray(data, dtype if dtype.names else None)
+    lengths: list[int] = []
+    level = data
+    while len(lengths) < ndim and hasattr(level, "__len__") and not isinstance(level, (str, bytes)):
+        lengths.append(len(level))
+        if not lengths[-1]:
+            break
+        level = level[0]
+    rows = np.empty(lengths, object)
+    rows[...] = data
+    return rows
+
+
+def _shell(inside: Coords, outside: Coords) -> Iterator[Coords]:
+    """The coords of a grid of shape `outside` that are not in the grid of shape `inside` at its origin, each once."""
+    for axis in range(len(outside)):
+        ranges = [range(n) for n in inside[:axis]]
+        ranges.append(range(inside[axis], outside[axis]))
+        ranges += [range(n) for n in outside[axis + 1 :]]
+        yield from product(*ranges)

@@ -1,0 +1,45 @@
+"""`import ndzarr` costs little more than NumPy: nothing else that is heavy comes along until it is used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ndzarr
+
+#: Everything that some part of ndzarr may import later, and what is slow to import of the standard library.
+LATER = (
+    "xarray dask pandas fsspec numcodecs zarr cramjam isal deflate zstandard google_crc32c msgpack hypothesis pytest rich "
+    "asyncio concurrent.futures.thread unittest multiprocessing sqlite3 zipfile tomllib importlib.metadata argparse doctest"
+).split()
+
+
+def modules_after(code: str) -> set[str]:
+    """The names in `sys.modules` when `code` has run in a process of its own."""
+    ask = f"{code}\nimport sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True, timeout=120)
+    return set(done.stdout.split())
+
+
+def test_import_brings_nothing_heavy() -> None:
+    # Subtracting NumPy's: what it imports costs its user nothing more.
+    more = modules_after("import numpy, ndzarr") - modules_after("import numpy")
+    assert not more & set(LATER)
+    assert {name for name in more if name.startswith("ndzarr.")} == set()
+    assert "ndzarr" in more
+
+
+@pytest.mark.parametrize("absent", ["xarray", "dask", "fsspec", "asyncio", "sqlite3", "hypothesis"])
+def test_an_array_in_memory_needs_none_of(absent: str) -> None:
+    code = "import ndzarr; z = ndzarr.zeros((4, 4), dtype='i4', chunks=(2, 2)); z[1, ::-1] = 5; assert z[...].sum() == 20"
+    assert absent not in modules_after(code) - modules_after("import numpy")
+
+
+def test_every_module_can_be_imported_first() -> None:
+    """A cycle may show only to whoever enters it at a certain place."""
+    modules = sorted(f"ndzarr.{path.stem}" for path in Path(ndzarr.__file__).parent.glob("*.py") if path.stem != "__init__")
+    for name in [*modules, "ndzarr.codecs", "ndzarr.stores", "ndzarr.formats", "ndzarr.testing"]:
+        assert name in modules_after(f"import {name}")
