@@ -1,0 +1,114 @@
+"""The libraries compared: one way to say "this array, that place" to each of them.
+
+A library that is not installed is left out by asv, which takes NotImplementedError from `setup` as "does not apply".
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LIBRARIES = ["ndzarr", "zarr-python", "tensorstore"]
+_MODULES = {"ndzarr": "ndzarr", "zarr-python": "zarr", "tensorstore": "tensorstore"}
+
+ZSTD = {"id": "zstd", "level": 1}
+BLOSC = {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}
+
+
+def require(library: str) -> None:
+    """Skip a benchmark whose library is not installed."""
+    if find_spec(_MODULES[library]) is None:
+        raise NotImplementedError(f"{library} is not installed")
+
+
+def installed() -> list[str]:
+    return [library for library in LIBRARIES if find_spec(_MODULES[library]) is not None]
+
+
+def version(library: str) -> str:
+    """Its version; ndzarr need not be installed, it may be run from its tree."""
+    if library == "ndzarr":
+        import ndzarr
+
+        return ndzarr.__version__
+    return importlib.metadata.version(_MODULES[library])
+
+
+def values(shape: tuple[int, ...], seed: int = 0) -> Any:
+    """Smooth float32 values with some noise: they compress about as measurements do."""
+    x = np.linspace(0.0, 20.0, math.prod(shape), dtype="f4").reshape(shape)
+    noise = np.random.default_rng(seed).integers(0, 64, shape).astype("f4") / 64
+    return np.round((np.sin(x) * 8 + noise) * 64) / 64
+
+
+def document(shape: tuple[int, ...], chunks: tuple[int, ...], compressor: dict[str, Any] | None) -> dict[str, Any]:
+    """A v2 document, the same for every library: none of them chooses its own defaults."""
+    return {
+        "zarr_format": 2,
+        "shape": list(shape),
+        "chunks": list(chunks),
+        "dtype": "<f4",
+        "compressor": compressor,
+        "fill_value": 0.0,
+        "order": "C",
+        "filters": None,
+        "dimension_separator": ".",
+    }
+
+
+def open_local(library: str, path: Path, *, write: bool = False) -> Any:
+    """The array in directory `path`, as `library` opens it by default."""
+    if library == "ndzarr":
+        import ndzarr
+
+        return ndzarr.open_array(path, "r+" if write else "r")
+    if library == "zarr-python":
+        import zarr
+
+        return zarr.open_array(str(path), mode="r+" if write else "r")
+    import tensorstore
+
+    kvstore = {"driver": "file", "path": f"{path}/"}
+    return tensorstore.open({"driver": "zarr", "kvstore": kvstore}, open=True, write=write).result()
+
+
+def create_local(library: str, path: Path, description: dict[str, Any]) -> Any:
+    """A new array in directory `path`, open for writing."""
+    path.mkdir(parents=True)
+    (path / ".zarray").write_text(json.dumps(description))
+    return open_local(library, path, write=True)
+
+
+def create_memory(library: str, shape: tuple[int, ...], chunks: tuple[int, ...]) -> Any:
+    """A new uncompressed array in memory."""
+    if library == "ndzarr":
+        import ndzarr
+
+        return ndzarr.create_array(None, shape=shape, chunks=chunks, dtype="f4", compressor=None, fill_value=0)
+    if library == "zarr-python":
+        import zarr
+
+        store = zarr.storage.MemoryStore()
+        return zarr.create_array(store, shape=shape, chunks=chunks, dtype="f4", compressors=None, fill_value=0, zarr_format=2)
+    import tensorstore
+
+    metadata = document(shape, chunks, None)
+    spec = {"driver": "zarr", "kvstore": {"driver": "memory", "path": "a/"}, "metadata": metadata}
+    return tensorstore.open(spec, create=True, context=tensorstore.Context()).result()
+
+
+def read(library: str, array: Any, index: Any) -> Any:
+    return array[index].read().result() if library == "tensorstore" else array[index]
+
+
+def write(library: str, array: Any, index: Any, value: Any) -> None:
+    if library == "tensorstore":
+        array[index].write(value).result()
+    else:
+        array[index] = value

@@ -1,0 +1,158 @@
+"""ndzarr beside zarr-python and tensorstore, all in one process and one run: `python asv_bench/compare.py [--quick]`.
+
+Every library reads the same files, written from one v2 document, and opens them as it does by default. Measurements are
+interleaved, one of each library in turn, so that a machine that is busy for a while is busy for all; medians are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from benchmarks import libraries
+
+OURS = "ndzarr"
+
+
+def interleaved(jobs: dict[str, Callable[[], object]], rounds: int, repeat: int) -> dict[str, float]:
+    """The median seconds of one call of each job, over `rounds` rounds in each of which every job runs `repeat` times."""
+    for job in jobs.values():
+        job()
+    taken: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(rounds):
+        for name, job in jobs.items():
+            started = time.perf_counter()
+            for _ in range(repeat):
+                job()
+            taken[name].append((time.perf_counter() - started) / repeat)
+    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+
+
+def point_in_memory(names: list[str], rounds: int) -> dict[str, float]:
+    jobs = {}
+    for name in names:
+        array = libraries.create_memory(name, (1024, 1024), (64, 64))
+        libraries.write(name, array, np.s_[:64, :64], libraries.values((64, 64)))
+        jobs[name] = lambda name=name, array=array: libraries.read(name, array, (5, 5))
+    return interleaved(jobs, rounds, 200)
+
+
+def whole_read(chunks: tuple[int, int], compressor: dict[str, Any] | None) -> Callable[[list[str], int], dict[str, float]]:
+    def measure(names: list[str], rounds: int) -> dict[str, float]:
+        shape = (4096, 4096)
+        with tempfile.TemporaryDirectory() as top:
+            path = Path(top, "a")
+            array = libraries.create_local(OURS, path, libraries.document(shape, chunks, compressor))
+            expected = array[...] = libraries.values(shape)
+            jobs = {}
+            for name in names:
+                opened = libraries.open_local(name, path)
+                assert np.array_equal(libraries.read(name, opened, np.s_[...]), expected), name
+                jobs[name] = lambda name=name, opened=opened: libraries.read(name, opened, np.s_[...])
+            return interleaved(jobs, rounds, 1)
+
+    return measure
+
+
+def whole_write(names: list[str], rounds: int) -> dict[str, float]:
+    shape = (2048, 2048)
+    data = libraries.values(shape)
+    with tempfile.TemporaryDirectory() as top:
+        jobs = {}
+        for name in names:
+            array = libraries.create_local(name, Path(top, name), libraries.document(shape, (64, 64), libraries.ZSTD))
+            jobs[name] = lambda name=name, array=array: libraries.write(name, array, np.s_[...], data)
+        return interleaved(jobs, rounds, 1)
+
+
+def part_write(names: list[str], rounds: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as top:
+        jobs = {}
+        for name in names:
+            description = libraries.document((1024, 1024), (64, 64), libraries.ZSTD)
+            array = libraries.create_local(name, Path(top, name), description)
+            libraries.write(name, array, np.s_[...], libraries.values((1024, 1024)))
+            jobs[name] = lambda name=name, array=array: libraries.write(name, array, (5, 5), 1.0)
+        return interleaved(jobs, rounds, 20)
+
+
+def imports(_: list[str], rounds: int) -> dict[str, float]:
+    """Process times of `import x`, the bare interpreter's subtracted round by round."""
+    codes = {
+        "nothing": "pass",
+        "numpy": "import numpy",
+        OURS: "import ndzarr",
+        f"{OURS} + numpy": "import numpy, ndzarr",
+        f"{OURS}, first array": "import ndzarr; ndzarr.zeros((4, 4))[0, 0]",
+    }
+    taken: dict[str, list[float]] = {name: [] for name in codes}
+    for round_ in range(max(rounds, 15) + 1):
+        for name, code in codes.items():
+            started = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], check=True)
+            if round_:  # the first fills the disk cache and compiles
+                taken[name].append(time.perf_counter() - started)
+    return {
+        name: statistics.median(s - empty for s, empty in zip(taken[name], taken["nothing"], strict=True))
+        for name in codes
+        if name != "nothing"
+    }
+
+
+ROWS: list[tuple[str, Callable[[list[str], int], dict[str, float]]]] = [
+    ("z[5, 5], in memory, raw", point_in_memory),
+    ("read 4096 chunks of 16 KiB, zstd", whole_read((64, 64), libraries.ZSTD)),
+    ("read 64 chunks of 1 MiB, blosc-lz4", whole_read((512, 512), libraries.BLOSC)),
+    ("read 64 chunks of 1 MiB, raw", whole_read((512, 512), None)),
+    ("write 1024 chunks of 16 KiB, zstd", whole_write),
+    ("z[5, 5] = 1, directory, zstd", part_write),
+]
+
+
+def shown(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.0f} ns"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="3 rounds in place of 15")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the medians, in seconds, to FILE")
+    given = parser.parse_args()
+    rounds = 3 if given.quick else 15
+
+    names = libraries.installed()
+    print(f"Python {platform.python_version()}, NumPy {np.__version__}, {platform.machine()}, medians of {rounds}")
+    print(", ".join(f"{name} {libraries.version(name)}" for name in names), end="\n\n")
+    others = [name for name in names if name != OURS]
+    print(f"{'':<38}" + "".join(f"{name:>14}" for name in names) + "".join(f"{'x ' + name:>15}" for name in others))
+    results = {}
+    for title, measure in ROWS:
+        medians = results[title] = measure(names, rounds)
+        times = "".join(f"{shown(medians[name]):>14}" for name in names)
+        print(f"{title:<38}{times}" + "".join(f"{medians[name] / medians[OURS]:>15.1f}" for name in others), flush=True)
+    print(f"\n{'import, interpreter subtracted':<38}{'time':>14}{'/ numpy':>14}")
+    medians = results["import"] = imports(names, rounds)
+    for name, seconds in medians.items():
+        print(f"  {name:<36}{shown(seconds):>14}{seconds / medians['numpy']:>14.2f}")
+    if given.json:
+        given.json.write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

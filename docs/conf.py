@@ -1,0 +1,40 @@
+"""Sphinx: `sphinx-build -W -b html docs docs/_build/html`. Needs no network, and the pages load nothing from one."""
+
+from __future__ import annotations
+
+import ndzarr
+
+project = "ndzarr"
+author = "ndzarr developers"
+copyright = "ndzarr developers"
+version = release = ndzarr.__version__
+
+extensions = ["myst_nb", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build", "changes/[0-9]*"]
+
+myst_enable_extensions = ["deflist"]
+myst_heading_anchors = 3
+
+# Every code cell runs in every build; a cell that raises fails it.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_in_temp = True
+nb_execution_timeout = 120
+nb_merge_streams = True
+
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+python_maximum_signature_line_length = 100
+
+html_theme = "pydata_sphinx_theme"
+html_title = "ndzarr"
+html_theme_options = {
+    "header_links_before_dropdown": 6,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_sidebars = {"**": []}  # few pages: the bar at the top lists them all
+html_show_sourcelink = False
