@@ -21,6 +21,7 @@ from ndzarr.selection import (
     Take,
     broadcast_shape,
     checked,
+    mask_mismatch,
     parse_entries,
     point_of,
     span_of,
@@ -97,10 +98,7 @@ def select_points(index: Any, shape: Shape) -> Selection:
             mask = np.asarray(item)
             for k, length in enumerate(mask.shape):
                 if length != shape[len(entries) + k]:
-                    raise SelectionError(
-                        f"boolean index did not match indexed array along axis {len(entries) + k}; "
-                        f"size of axis is {shape[len(entries) + k]} but size of corresponding boolean axis is {length}"
-                    )
+                    raise mask_mismatch(len(entries) + k, shape[len(entries) + k], length)
             entries.extend(mask.nonzero())
             continue
         axis = len(entries)

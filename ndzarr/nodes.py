@@ -147,22 +147,22 @@ def children(store: Store, path: str) -> Iterator[str]:
 
 def write_array(store: Store, path: str, meta: ArrayMeta, *, attributes: bool = True) -> None:
     """Write an array's documents: attributes first, so that no reader sees the array without them."""
+    changes: dict[str, Mapping[str, Any]] = {v2.ARRAY: v2.array_to_json(meta)}
     if attributes and meta.attributes:
         store.set(join(path, v2.ATTRIBUTES), v2.write_attributes(meta.attributes))
+        changes[v2.ATTRIBUTES] = meta.attributes
     store.set(join(path, v2.ARRAY), v2.write_array(meta))
-    _changed(store, path, v2.ARRAY, v2.array_to_json(meta))
-    if attributes and meta.attributes:
-        _changed(store, path, v2.ATTRIBUTES, meta.attributes)
+    _changed(store, path, changes)
 
 
 def write_group(store: Store, path: str, meta: GroupMeta) -> None:
     """Write a group's documents."""
+    changes: dict[str, Mapping[str, Any]] = {v2.GROUP: {"zarr_format": 2, **meta.extra}}
     if meta.attributes:
         store.set(join(path, v2.ATTRIBUTES), v2.write_attributes(meta.attributes))
+        changes[v2.ATTRIBUTES] = meta.attributes
     store.set(join(path, v2.GROUP), v2.write_group(meta))
-    _changed(store, path, v2.GROUP, {"zarr_format": 2, **meta.extra})
-    if meta.attributes:
-        _changed(store, path, v2.ATTRIBUTES, meta.attributes)
+    _changed(store, path, changes)
 
 
 def update_attributes(store: Store, path: str, change: Callable[[dict[str, Json]], None]) -> dict[str, Json]:
@@ -172,7 +172,7 @@ def update_attributes(store: Store, path: str, change: Callable[[dict[str, Json]
         attributes = read_attributes(store, path)
         change(attributes)
         store.set(key, v2.write_attributes(attributes))
-        _changed(store, path, v2.ATTRIBUTES, attributes)
+        _changed(store, path, {v2.ATTRIBUTES: attributes})
     return attributes
 
 
@@ -215,9 +215,6 @@ def delete(store: Store, path: str) -> None:
         _edit_consolidated(store, above, partial(_drop, _relative(path, above)))
 
 
-# ---- consolidated metadata --------------------------------------------------------------------------------
-
-
 def delete_remains(store: Store, path: str) -> None:
     """Remove what a deletion that was cut short may have left at `path`: documents and chunks, and nothing else.
 
@@ -229,6 +226,9 @@ def delete_remains(store: Store, path: str) -> None:
         name = key[len(prefix) :]
         if name in documents or all(part.isdecimal() for part in name.replace("/", ".").split(".")):
             store.delete(key)
+
+
+# ---- consolidated metadata --------------------------------------------------------------------------------
 
 
 def consolidate(store: Store, path: str) -> int:
@@ -286,11 +286,11 @@ def _relative(path: str, above: str) -> str:
     return path[len(above) + 1 :] if above else path
 
 
-def _changed(store: Store, path: str, document: str, content: Mapping[str, Any]) -> None:
+def _changed(store: Store, path: str, changes: Mapping[str, Mapping[str, Any]]) -> None:
     """Keep every `.zmetadata` at or above the node true (promise P19); those that are not there stay away."""
     for above in (path, *ancestors(path)):
-        key = join(_relative(path, above) if path != above else "", document)
-        _edit_consolidated(store, above, partial(_put, key, dict(content)))
+        relative = "" if path == above else _relative(path, above)
+        _edit_consolidated(store, above, partial(_put, {join(relative, name): dict(c) for name, c in changes.items()}))
 
 
 def _edit_consolidated(store: Store, path: str, edit: Callable[[dict[str, Json]], object]) -> None:
@@ -310,8 +310,8 @@ def _edit_consolidated(store: Store, path: str, edit: Callable[[dict[str, Json]]
             store.set(key, consolidated.write(documents))
 
 
-def _put(key: str, content: Json, documents: dict[str, Json]) -> None:
-    documents[key] = content
+def _put(changes: dict[str, Json], documents: dict[str, Json]) -> None:
+    documents.update(changes)
 
 
 def _drop(path: str, documents: dict[str, Json]) -> None:

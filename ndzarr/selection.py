@@ -17,6 +17,7 @@ broadcast dimensions. The result is the work array, reshaped: new axes and the b
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -171,7 +172,7 @@ def parse_entries(items: tuple[Any, ...], shape: Shape) -> list[Any]:
 def _array_entry(item: Any, shape: Shape, *, alone: bool) -> list[Any]:
     """What an entry that is no plain int, slice, None or Ellipsis means: an int or index arrays."""
     if isinstance(item, (bool, np.bool_)):
-        return [IndexArray(np.zeros(int(item), np.intp), axes=0, whole_mask=alone and not shape)]
+        return _mask_entries(np.asarray(item), shape, alone=alone)
     if isinstance(item, slice):
         return [item]
     if not isinstance(item, np.ndarray):
@@ -223,6 +224,14 @@ class _Mask(IndexArray):
         self.values = np.zeros(0, np.intp)
 
 
+def mask_mismatch(axis: int, size: int, length: int) -> SelectionError:
+    """The error for a mask of this length on an axis of that size."""
+    return SelectionError(
+        f"boolean index did not match indexed array along axis {axis}; "
+        f"size of axis is {size} but size of corresponding boolean axis is {length}"
+    )
+
+
 def _check_masks(entries: list[Any], shape: Shape) -> None:
     """Compare each mask with the axes that it covers and replace it by the indices of its true elements."""
     axis = 0
@@ -236,10 +245,7 @@ def _check_masks(entries: list[Any], shape: Shape) -> None:
                     if length == 0:  # NumPy notices this one only after it has looked at the slices
                         for slice_ in (e for e in entries if type(e) is slice):
                             span_of(slice_, 1)
-                    raise SelectionError(
-                        f"boolean index did not match indexed array along axis {axis + k}; "
-                        f"size of axis is {shape[axis + k]} but size of corresponding boolean axis is {length}"
-                    )
+                    raise mask_mismatch(axis + k, shape[axis + k], length)
             for k, values in enumerate(mask.nonzero()):
                 entries[position + k] = IndexArray(values, whole_mask=entry.whole_mask)
             axis += mask.ndim
@@ -287,9 +293,7 @@ def _fancy(entries: list[Any], shape: Shape, bounds: bool) -> Selection:
     arrays = [e.values for e in entries if type(e) is IndexArray]
     broadcast = broadcast_shape(arrays, LateSelectionError)
     axed = sum(1 for e in entries if type(e) is IndexArray and e.axes)
-    count = 1
-    for n in broadcast:
-        count *= n
+    count = math.prod(broadcast)
 
     # Where the broadcast dimensions go: in the place of the index arrays when these stand together, else first. An int
     # beside an index array counts as one (`x[0, :, [1, 2]]` is split); None, slices and the Ellipsis split.

@@ -281,9 +281,7 @@ class ZArray(Node):
 
     def refresh(self) -> None:
         """Read the metadata again: another handle or process may have resized the array."""
-        meta = nodes.read(self._store, self._path)
-        if not isinstance(meta, ArrayMeta):
-            raise NodeNotFoundError(f"{self._path or '/'!r} in {self._store.url} is a group now", path=self._path)
+        meta = _read_meta(self._store, self._path)
         self._attrs = None
         self._engine = self._engine_for(meta)
 
@@ -400,10 +398,15 @@ class Indexer:
         self._array._write(engine, self._select(index, engine.meta), value)
 
 
-def _reopen(store: Store, path: str, writable: bool, allow_pickle: bool, missing: Any) -> ZArray:
+def _read_meta(store: Store, path: str) -> ArrayMeta:
     meta = nodes.read(store, path)
     if not isinstance(meta, ArrayMeta):
         raise NodeNotFoundError(f"{path or '/'!r} in {store.url} is a group now", path=path)
+    return meta
+
+
+def _reopen(store: Store, path: str, writable: bool, allow_pickle: bool, missing: Any) -> ZArray:
+    meta = _read_meta(store, path)
     return ZArray(store, path, meta, writable=writable, allow_pickle=allow_pickle, missing=missing)
 
 

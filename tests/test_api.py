@@ -75,6 +75,14 @@ def test_opening_an_array_takes_two_requests_and_creating_lists_nothing() -> Non
     assert len(store.log) == 2
 
 
+def test_creating_looks_for_consolidated_metadata_once_a_level() -> None:
+    store = ndzarr.FaultStore(ndzarr.MemoryStore())
+    ndzarr.create_group(store)
+    store.clear()
+    ndzarr.create_array(store, shape=3, path="x", attributes={"a": 1})
+    assert sorted(str(call.key) for call in store.log if str(call.key).endswith(".zmetadata")) == [".zmetadata", "x/.zmetadata"]
+
+
 def test_an_empty_mapping_is_a_store() -> None:
     data: dict[str, bytes] = {}
     ndzarr.create_array(data, shape=(2,), dtype="i4")
