@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import ndzarr
-from ndzarr.dtypes import dtype_from_v2, dtype_to_v2, fill_from_v2, fill_scalar, fill_to_v2
+from ndzarr.dtypes.fill import fill_scalar
+from ndzarr.dtypes.v2 import dtype_from_v2, dtype_to_v2, fill_from_v2, fill_to_v2
 
 SIMPLE = [
     "|b1", "|i1", "|u1", *(o + k for o in "<>" for k in ("i2", "i4", "i8", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")),

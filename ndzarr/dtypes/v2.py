@@ -1,4 +1,4 @@
-"""NumPy dtypes and fill values <-> their names in metadata documents.
+"""NumPy dtypes and fill values <-> their names in v2 documents.
 
 Zarr v2 (https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html, "Data type encoding" and "Fill value encoding") takes
 NumPy's own type strings; what its text leaves open is settled as zarr-python writes it.
@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from ndzarr._typing import DType, Json
+from ndzarr.dtypes import ml
+from ndzarr.dtypes.bounds import MAX_DEPTH, MAX_ITEMSIZE, short
 from ndzarr.errors import ArgumentError, MetadataError
 
 _SIMPLE = re.compile(
     r"[<>|=]?(?:b1|[iu][1248]|f(?:2|4|8|12|16)|c(?:8|16|24|32)|[SUV]\d{1,10}|O8?|[mM]8(?:\[(?:[1-9]\d*)?[a-zA-Zμ]+(?:/[1-9]\d*)?\])?)"
 )
-#: Merely opening an array makes one element, the fill value; no real dtype comes near.
-_MAX_ITEMSIZE = 1 << 26
 
 
 def dtype_from_v2(document: Json) -> DType:
@@ -44,15 +44,15 @@ def _simple(name: str) -> DType:
         dtype = np.dtype(name)
     except (TypeError, ValueError) as error:
         raise _bad_dtype(name, str(error)) from error
-    if dtype.itemsize == 0 or dtype.itemsize > _MAX_ITEMSIZE:
+    if dtype.itemsize == 0 or dtype.itemsize > MAX_ITEMSIZE:
         raise _bad_dtype(name, "an element must have between 1 byte and 64 MiB")
     return dtype
 
 
 def _structured(fields: list[Json], depth: int) -> DType:
     """Fields in file order; an entry without a name is padding (`numpy.dtype.descr` writes aligned types so)."""
-    if depth > 32:
-        raise _bad_dtype(fields, "fields are nested more than 32 deep")
+    if depth > MAX_DEPTH:
+        raise _bad_dtype(fields, f"fields are nested more than {MAX_DEPTH} deep")
     names, formats, offsets, offset = [], [], [], 0
     for entry in fields:
         if not isinstance(entry, list) or len(entry) not in (2, 3):
@@ -67,7 +67,7 @@ def _structured(fields: list[Json], depth: int) -> DType:
             lengths = entry[2] if isinstance(entry[2], list) else [entry[2]]
             if not all(type(n) is int and n > 0 for n in lengths):
                 raise _bad_dtype(entry, "a field's shape must be a list of positive integers")
-            if math.prod(lengths) * base.itemsize > _MAX_ITEMSIZE:
+            if math.prod(lengths) * base.itemsize > MAX_ITEMSIZE:
                 raise _bad_dtype(entry, "an element must have between 1 byte and 64 MiB")
             if len(lengths) > 32:
                 raise _bad_dtype(entry, "a field's shape must have at most 32 axes")
@@ -77,7 +77,7 @@ def _structured(fields: list[Json], depth: int) -> DType:
             formats.append(base)
             offsets.append(offset)
         offset += base.itemsize
-    if not names or len(set(names)) != len(names) or offset > _MAX_ITEMSIZE:
+    if not names or len(set(names)) != len(names) or offset > MAX_ITEMSIZE:
         raise _bad_dtype(fields, "expected at least one field, distinct names and at most 64 MiB an element")
     packed = np.dtype(list(zip(names, formats, strict=True)))
     if packed.itemsize == offset and not any(field[0] == "" for field in fields):
@@ -92,16 +92,13 @@ def _simple_field(kind: Json) -> DType:
 
 
 def _bad_dtype(found: Json, why: str) -> MetadataError:
-    return MetadataError(f"cannot understand dtype {_short(found)}: {why}", field="dtype", found=found, expected=why)
-
-
-def _short(value: Json) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else text[:200] + "..."
+    return MetadataError(f"cannot understand dtype {short(found)}: {why}", field="dtype", found=found, expected=why)
 
 
 def dtype_to_v2(dtype: DType) -> Json:
     """The `dtype` field for a dtype; ArgumentError for one that v2 cannot name."""
+    if ml.foreign(dtype):  # NumPy would write bfloat16 as "<V2"
+        raise ArgumentError(f"format 2 has no name for dtype {dtype}: pass zarr_format=3", field="dtype", found=dtype)
     if dtype.fields is not None:
         try:
             descr = dtype.descr
@@ -144,7 +141,7 @@ def fill_from_v2(document: Json, dtype: DType, object_codec: str | None = None) 
 
 def _bad_fill(document: Json, dtype: DType, why: str) -> MetadataError:
     return MetadataError(
-        f"fill_value {_short(document)} does not fit dtype {dtype}: {why}",
+        f"fill_value {short(document)} does not fit dtype {dtype}: {why}",
         field="fill_value",
         found=document,
         expected=why,
@@ -245,35 +242,3 @@ def _float_to_json(value: Any) -> Json:
     if number != value:  # longdouble holds more than a JSON number does in practice
         raise ArgumentError(f"fill_value {value!r} has more digits than the document can hold", field="fill_value", found=value)
     return number
-
-
-def fill_scalar(value: Any, dtype: DType, object_codec: str | None = None) -> Any:
-    """A caller's fill value as a scalar of `dtype` (None stays None); ArgumentError when it does not fit.
-
-    Strings "NaN", "Infinity" and "-Infinity" are taken for floats, as documents spell them.
-    """
-    if value is None:
-        return None
-    if dtype.kind == "O":
-        # As it will be read again: 0 for "", say.
-        try:
-            return fill_from_v2(fill_to_v2(value, dtype, object_codec), dtype, object_codec)
-        except MetadataError as error:
-            raise ArgumentError(str(error), field="fill_value", found=value) from error
-    if isinstance(value, np.generic) and dtype.kind in "iu" and value.dtype.kind in "biuf":
-        value = value.item()  # Python's numbers are range-checked, NumPy's are wrapped
-    try:
-        if dtype.kind in "fc" and isinstance(value, str):
-            value = _SPECIAL[value]
-        if dtype.kind in "iu" and not isinstance(value, str):
-            exact = np.asarray(value)
-            if exact.dtype.kind == "f" and not np.equal(exact, np.trunc(exact)):
-                raise ValueError("not an integer")
-        array = np.asarray(value, dtype) if not isinstance(value, np.generic) else np.asarray(value).astype(dtype)
-        if array.ndim:
-            raise ValueError(f"expected a scalar, found shape {array.shape}")
-        return array[()]
-    except (ValueError, TypeError, OverflowError, KeyError) as error:
-        raise ArgumentError(
-            f"fill_value {value!r} does not fit dtype {dtype}: {error}", field="fill_value", found=value
-        ) from error
