@@ -74,6 +74,7 @@ def test_every_numcodecs_object_with_its_defaults(id):
     codec = numcodecs.get_codec({"id": id, **arguments.get(id, {})})
     config = codec.get_config()
     config.pop("id")
+    config.pop("compression_kwargs", None)  # of zfpy, which makes it of its other arguments
     if id == "zstd":
         assert config.pop("checksum") is False  # left out where it says nothing
     if id == "json2":

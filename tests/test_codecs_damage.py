@@ -22,6 +22,9 @@ FLOATS = np.sin(NUMBERS / 9).astype("<f8")
 WORDS = np.array(["", "word", "wörter", "中文"], object)[np.abs(NUMBERS[:40]) % 4]
 BLOBS = np.array([b"", b"abc", b"\0" * 30], object)[np.abs(NUMBERS[:40]) % 3]
 LISTS = np.fromiter(([np.arange(n % 3, dtype="<i4") for n in range(40)]), object, 40)
+LITTLE = ("bytes", {"endian": "little"})
+BIG = {"name": "bytes", "configuration": {"endian": "big"}}
+REVERSED = {"name": "transpose", "configuration": {"order": [1, 0]}}
 
 CHAINS = {
     "bytes": ([], NUMBERS),
@@ -51,6 +54,30 @@ CHAINS = {
     "astype of text": ([("astype", {"encode_dtype": "|S6", "decode_dtype": "<i4"})], NUMBERS),
     "bitround": ([("bitround", {"keepbits": 3})], FLOATS),
     "packbits": ([("numcodecs.packbits", {})], NUMBERS[:595] > 0),
+    "registered packbits": ([("packbits", {"padding_encoding": "first_byte"})], NUMBERS[:595] > 0),
+    "packbits of some bits": ([("packbits", {"last_bit": 10})], NUMBERS),
+    "cast_value": ([("cast_value", {"data_type": "float32", "rounding": "towards-zero"}), LITTLE], NUMBERS),
+    "cast_value map": (
+        [("cast_value", {"data_type": "int8", "scalar_map": {"decode": [[0, "NaN"]]}, "out_of_range": "wrap"}), LITTLE],
+        FLOATS,
+    ),
+    "scale_offset": ([("scale_offset", {"offset": 3, "scale": 7}), LITTLE], NUMBERS),
+    "scale_offset of floats": ([("scale_offset", {"offset": 3, "scale": 0.1}), LITTLE], FLOATS),
+    "reshape": ([("transpose", {"order": [1, 0]}), ("reshape", {"shape": [-1, 4]}), LITTLE], NUMBERS.reshape(30, 20)),
+    "conditional": ([LITTLE, ("conditional", {"codecs": ["numcodecs.zlib", "crc32c"]})], NUMBERS),
+    "conditional of unknown sizes": ([("vlen-utf8", {}), ("conditional", {"codecs": ["zstd", "gzip"]})], WORDS),
+    "n5_default": ([("n5_default", {"codecs": [REVERSED, BIG]})], NUMBERS.reshape(30, 20)),
+    "n5_default zstd": ([("n5_default", {"codecs": [REVERSED, BIG, "zstd"]})], NUMBERS.reshape(30, 20)),
+    "endian": ([("endian", {"endian": "big"})], NUMBERS),
+    "zfp": ([("zfp", {"mode": "reversible"})], FLOATS.reshape(30, 20)),
+    "zfp accuracy": ([("zfp", {"mode": "fixed_accuracy", "tolerance": 0.01})], FLOATS.reshape(10, 6, 10)),
+    "zfp rate": ([("zfp", {"mode": "fixed_rate", "rate": 7})], NUMBERS),
+    "zfp precision": ([("zfp", {"mode": "fixed_precision", "precision": 11})], NUMBERS.reshape(5, 6, 4, 5)),
+    "zfpy": ([("numcodecs.zfpy", {"tolerance": 0.01})], FLOATS.reshape(30, 20)),
+    "zfpy rate": ([("zfpy", {"mode": 2, "rate": 30})], FLOATS.reshape(5, 6, 4, 5)),
+    "pcodec": ([("pcodec", {})], NUMBERS),
+    "pcodec of floats": ([("numcodecs.pcodec", {"equal_pages_up_to": 50})], FLOATS),
+    "vlen-utf8 of strings": ([("vlen-utf8", {})], WORDS.astype(np.dtypes.StringDType())),
     "categorize": ([("categorize", {"labels": ["word", "中文"], "dtype": "|O"})], WORDS),
     "vlen-utf8": ([("vlen-utf8", {})], WORDS),
     "vlen-bytes": ([("vlen-bytes", {})], BLOBS),
@@ -111,7 +138,7 @@ def test_mutated_objects(name):
     pipeline = build([CodecSpec(*step) for step in chain], ChunkSpec(array.shape, array.dtype))
     encoded = bytes(pipeline.encode(array))
     names = [codec.name for codec in pipeline.codecs]
-    out = None if array.dtype.hasobject else np.empty_like(array)
+    out = None if array.dtype.hasobject or array.dtype.kind == "T" else np.empty_like(array)
 
     @settings(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(mutations(encoded), st.booleans())
@@ -141,12 +168,14 @@ def test_other_objects(name, data):
             check_error(error, [codec.name for codec in pipeline.codecs])
         else:
             assert (found.shape, found.dtype) == (array.shape, array.dtype)
-            assert len(data) == pipeline.max_encoded
+            # Zeros are blocks of zeros to zfp, which does not say how long a stream is.
+            assert len(data) == pipeline.max_encoded or pipeline.codecs[0].name == "zfp"
 
 
 def test_every_codec_of_ours_is_mutated():
     from ndzarr.codecs.registry import codecs
 
     used = {step[0] for chain, _ in CHAINS.values() for step in chain} | {"bytes"}
-    # `none` does nothing, and damaged pickles would be run.
-    assert {n for n, info in codecs().items() if info.available} - used <= {"none", "pickle", "pcodec", "zfpy"}
+    used |= {name.removeprefix("numcodecs.") for name in used}
+    # `none` does nothing, damaged pickles would be run, and shards are damaged in tests of their own.
+    assert {n for n, info in codecs().items() if info.available} - used <= {"none", "pickle", "sharding_indexed"}

@@ -7,9 +7,12 @@ from typing import Any
 
 from ndzarr._typing import CodecSpec, Json
 from ndzarr.codecs.base import Codec
+from ndzarr.codecs.chains import to_v2, to_v3
 from ndzarr.codecs.numcodecs_codec import configuration_of, is_numcodec
 from ndzarr.codecs.registry import PREFIX, create_codec, get_codec
 from ndzarr.errors import ArgumentError
+
+__all__ = ["normalize", "normalize_all", "to_v2", "to_v3"]
 
 
 def normalize(argument: Any) -> CodecSpec:
@@ -67,14 +70,13 @@ def _parse(argument: Any) -> tuple[str, Mapping[str, Json]]:
 def _prefixed(name: str) -> str:
     """A bare name from a caller means numcodecs' codec where the two differ."""
     try:
-        get_codec(name)
+        numcodec = get_codec(PREFIX + name)
     except ArgumentError:
-        try:
-            get_codec(PREFIX + name)
-        except ArgumentError:
-            return name  # for `create_codec` to refuse
+        return name  # for `create_codec` to find or to refuse
+    try:
+        return name if get_codec(name) is numcodec else PREFIX + name
+    except ArgumentError:
         return PREFIX + name
-    return name
 
 
 def _registered(name: str) -> str:

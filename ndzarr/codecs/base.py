@@ -103,6 +103,10 @@ class ArrayBytesCodec(Codec):
         """How many bytes `encode` makes of every chunk like `spec`; None when it depends on the values."""
         return None
 
+    def max_encoded_size(self, spec: ChunkSpec) -> int | None:
+        """The most bytes that any writer's `encode` can make of a chunk like `spec`, generously; None for no bound."""
+        return self.encoded_size(spec)
+
     @abstractmethod
     def encode(self, array: NDArray, spec: ChunkSpec) -> Buffer:
         """`array` (like `spec`) -> one contiguous buffer."""

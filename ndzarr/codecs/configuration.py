@@ -8,10 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from ndzarr._typing import DType, Json
+from ndzarr._typing import CodecSpec, DType, Json
 from ndzarr.errors import ArgumentError
 
 _REQUIRED: Any = object()
+
+
+def to_json(spec: CodecSpec) -> dict[str, Json]:
+    """A codec as `zarr.json` has it: the configuration is left out where it is empty."""
+    found: dict[str, Json] = {"name": spec.name}
+    if spec.configuration:
+        found["configuration"] = _plain(spec.configuration)
+    return found
+
+
+def _plain(value: Any) -> Json:
+    """JSON that shares nothing with `value`, whose lists may be tuples and whose codecs CodecSpecs."""
+    if isinstance(value, CodecSpec):
+        return to_json(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 class Fields:
@@ -91,6 +108,25 @@ class Fields:
         if dtype is None or dtype.kind not in kinds or dtype.itemsize == 0:
             raise self.bad(field, found, f"a dtype of kind {', '.join(kinds)}")
         return dtype
+
+    def chain(self, field: str, default: Any = _REQUIRED) -> tuple[CodecSpec, ...]:
+        """A list of codecs, each an object or a bare name (https://zarr-specs.readthedocs.io/en/latest/v3/core/#codecs)."""
+        found = self.take(field, default)
+        if not isinstance(found, list | tuple):
+            raise self.bad(field, found, "a list of codecs")
+        return tuple(
+            spec if isinstance(spec, CodecSpec) else self._codec(f"{field}[{n}]", spec) for n, spec in enumerate(found)
+        )
+
+    def _codec(self, field: str, found: Json) -> CodecSpec:
+        if isinstance(found, str):
+            return CodecSpec(found)
+        if isinstance(found, Mapping) and isinstance(found.get("name"), str):
+            unknown = sorted(set(found) - {"name", "configuration", "must_understand"})
+            configuration = found.get("configuration", {})
+            if not unknown and isinstance(configuration, Mapping) and isinstance(found.get("must_understand", True), bool):
+                return CodecSpec(found["name"], configuration)
+        raise self.bad(field, found, "a codec's name, or an object with 'name' and 'configuration'")
 
     def stray_level(self) -> None:
         """Pass over a `level`, which ExZarr writes for every compressor, also for those that have none."""

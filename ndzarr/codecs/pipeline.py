@@ -24,8 +24,8 @@ class Pipeline:
 
     codecs: the bound codecs, in the order in which they encode. chunk: what is encoded. raw: an object is the chunk's
     elements and nothing else, so that ranges of it can be read. max_encoded: the most bytes that a correct writer makes
-    of a chunk (exactly that many where `raw`), None where there is no bound. decode_ns: estimated time to decode one
-    chunk on one thread.
+    of a chunk (exactly that many where `raw`), None where there is no bound. encoded_size: how many bytes every chunk makes,
+    None where that depends on its values. decode_ns: estimated time to decode one chunk on one thread.
     """
 
     __slots__ = (
@@ -39,6 +39,7 @@ class Pipeline:
         "chunk",
         "codecs",
         "decode_ns",
+        "encoded_size",
         "max_encoded",
         "raw",
     )
@@ -60,10 +61,10 @@ class Pipeline:
             spec = filter.resolve(spec)
         bound: ArrayBytesCodec = serializer.bind(spec)  # type: ignore[assignment]  # as above
         self._serializer = (bound, spec)
-        plain = isinstance(bound, BytesCodec) and bound.stored(spec.dtype) == spec.dtype
+        plain = isinstance(bound, BytesCodec) and bound.plain(spec.dtype)
 
         size = bound.encoded_size(spec)
-        most = size
+        most = bound.max_encoded_size(spec) if size is None else size
         # Each bytes->bytes codec with the exact size of what goes into it, or None, and the most that it can be, or
         # None.
         steps: list[tuple[BytesBytesCodec, int | None, int | None]] = []
@@ -78,6 +79,7 @@ class Pipeline:
         self._packers = [packer for packer, _, _ in steps]
         self._unpackers = steps[::-1]
         self.max_encoded = most
+        self.encoded_size = size
         self.codecs: tuple[Codec, ...] = (*(f for f, _ in self._filters), bound, *self._packers)
         self._typed = plain and bool(self._packers) and self._packers[0].typed
         self._plain = (spec.shape, spec.dtype, spec.nbytes) if plain else None

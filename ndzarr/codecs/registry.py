@@ -26,10 +26,14 @@ _HOME = {
     "bytes": "bytes:BytesCodec",
     "bz2": "bz2:Bz2Codec",
     "bzip2": "bz2:Bzip2Codec",
+    "cast_value": "cast_value:CastValueCodec",
     "categorize": "categorize:CategorizeCodec",
+    "conditional": "conditional:ConditionalCodec",
     "crc32": "checksum32:Crc32Codec",
     "crc32c": "checksum32:Crc32cCodec",
     "delta": "delta:DeltaCodec",
+    # What `bytes` was called before ZEP 1 was accepted.
+    "endian": "bytes:BytesCodec",
     "fixedscaleoffset": "fixedscaleoffset:FixedScaleOffsetCodec",
     "fletcher32": "checksum32:Fletcher32Codec",
     "gzip": "gzip:GzipCodec",
@@ -38,17 +42,25 @@ _HOME = {
     "lz4": "lz4:Lz4Codec",
     "lzma": "lzma:LzmaCodec",
     "msgpack2": "msgpack2:Msgpack2Codec",
+    "n5_default": "n5_default:N5DefaultCodec",
     "none": "none:NoneCodec",
-    # Plain "packbits" is another codec, which v3 registers: its output has no byte in front that counts the padding.
-    "numcodecs.packbits": "packbits:PackbitsCodec",
+    # Plain "packbits" is another codec, which v3 registers: it fills each byte from the other end.
+    "numcodecs.packbits": "numcodecs_packbits:NumcodecsPackbitsCodec",
+    "packbits": "packbits:PackbitsCodec",
+    "pcodec": "pcodec:PcodecCodec",
     "pickle": "pickle:PickleCodec",
     "quantize": "quantize:QuantizeCodec",
+    "reshape": "reshape:ReshapeCodec",
+    "scale_offset": "scale_offset:ScaleOffsetCodec",
+    "sharding_indexed": "sharding_indexed:ShardingCodec",
     "shuffle": "shuffle:ShuffleCodec",
     "snappy": "snappy:SnappyCodec",
     "transpose": "transpose:TransposeCodec",
     "vlen-array": "vlen:VlenArrayCodec",
     "vlen-bytes": "vlen:VlenBytesCodec",
     "vlen-utf8": "vlen:VlenUtf8Codec",
+    "zfp": "zfp:ZfpCodec",
+    "zfpy": "zfpy:ZfpyCodec",
     "zlib": "zlib:ZlibCodec",
     "zstd": "zstd:ZstdCodec",
 }
@@ -162,6 +174,17 @@ def _suggestion(name: str) -> str:
     names = list(_registry.names())
     near = difflib.get_close_matches(name.removeprefix(PREFIX), names, 1)
     return f"; did you mean {near[0]!r}?" if near else f"; the codecs are {', '.join(names)}"
+
+
+def builtin(name: str) -> bool:
+    """Whether `name`, with or without the prefix, is a codec of ours."""
+    rest = name.removeprefix(PREFIX)
+    return rest in _BUILTIN or PREFIX + rest in _BUILTIN
+
+
+def registered(name: str) -> bool:
+    """Whether `name`, exactly, is a codec that a user registered, configured or installed."""
+    return name not in _BUILTIN and _registry.knows(name)
 
 
 def kind_of(name: str) -> str:

@@ -16,9 +16,13 @@ from ndzarr.errors import ArgumentError
 
 @dataclass(frozen=True, slots=True)
 class TransposeCodec(ArrayArrayCodec):
-    """Axis `i` of what is encoded is axis `order[i]` of the chunk."""
+    """Axis `i` of what is encoded is axis `order[i]` of the chunk.
+
+    `letter`: "C" or "F" where the document has that in place of axes, as drafts of Zarr v3 allowed; `bind` makes axes of it.
+    """
 
     order: tuple[int, ...]
+    letter: str | None = None
 
     name = "transpose"
     description = "the axes in another order"
@@ -29,6 +33,9 @@ class TransposeCodec(ArrayArrayCodec):
     def from_spec(cls, configuration: Mapping[str, Json]) -> TransposeCodec:
         fields = Fields(cls.name, configuration)
         order = fields.take("order")
+        if order in ("C", "F"):
+            fields.done()
+            return cls((), order)
         if (
             not isinstance(order, list | tuple)
             or not all(type(axis) is int for axis in order)
@@ -39,9 +46,12 @@ class TransposeCodec(ArrayArrayCodec):
         return cls(tuple(order))
 
     def configuration(self) -> dict[str, Json]:
-        return {"order": list(self.order)}
+        return {"order": self.letter or list(self.order)}
 
     def bind(self, spec: ChunkSpec) -> TransposeCodec:
+        if self.letter is not None:
+            axes = tuple(range(len(spec.shape)))
+            return TransposeCodec(axes if self.letter == "C" else axes[::-1], self.letter)
         if len(self.order) != len(spec.shape):
             raise ArgumentError(
                 f"codec 'transpose': order {list(self.order)} has {len(self.order)} axes, the chunk {len(spec.shape)}",
