@@ -8,6 +8,7 @@ import numpy as np
 
 from ndzarr._typing import Shape
 from ndzarr.errors import SelectionError
+from ndzarr.grid import Grid
 from ndzarr.selection import (
     ONLY_VALID,
     Gather,
@@ -114,24 +115,24 @@ def select_points(index: Any, shape: Shape) -> Selection:
     return Selection(tuple(picks), broadcast + spans, (count, *spans), 0)
 
 
-def select_blocks(index: Any, shape: Shape, chunks: Shape) -> Selection:
+def select_blocks(index: Any, grid: Grid) -> Selection:
     """The selection of `.blocks[index]`: ints and slices (step 1) that count chunks instead of elements.
 
     An int selects one chunk's extent and keeps its axis, as zarr-python does.
     """
-    counts = tuple(-(-n // (c or 1)) for n, c in zip(shape, chunks, strict=True))
-    items = _padded(index, len(shape), "blocks")
+    items = _padded(index, len(grid.axes), "blocks")
     picks: list[Pick] = []
     for axis, item in enumerate(items):
-        pick = _axis_pick(item, counts[axis], axis)
+        along = grid.axes[axis]
+        pick = _axis_pick(item, along.count, axis)
         if type(pick) is Point:
             first, count = pick.index, 1
         elif type(pick) is Span and pick.step == 1:
             first, count = pick.start, pick.count
         else:
             raise SelectionError(f".blocks takes ints and slices with step 1, found {item!r} for axis {axis}")
-        start = first * chunks[axis]
-        stop = min(shape[axis], (first + count) * chunks[axis]) if count else start
+        start = along.start(first) if count else 0
+        stop = along.start(first + count - 1) + along.valid(first + count - 1) if count else 0
         picks.append(Span(start, 1, stop - start))
     work = tuple(p.count for p in picks if type(p) is Span)
     return Selection(tuple(picks), work, work)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import product
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby, product
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -47,15 +49,126 @@ class RegularAxis:
 
 
 @dataclass(frozen=True, slots=True)
+class Edges:
+    """The chunk lengths of one axis of a rectilinear grid, as runs of (length, how many in a row); never expanded.
+
+    A document of a few bytes may speak of 10**18 chunks; all that is worked out here costs as much as there are runs. Raises
+    ValueError for a length or a count under 1.
+
+    https://github.com/zarr-developers/zarr-extensions/tree/main/chunk-grids/rectilinear
+
+    >>> Edges.of([10, 10, 5]).runs
+    ((10, 2), (5, 1))
+    """
+
+    runs: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        if any(length < 1 or count < 1 for length, count in self.runs):
+            raise ValueError(f"chunk lengths and their counts must be at least 1, found {self.runs[:10]!r}")
+
+    @classmethod
+    def of(cls, lengths: Iterable[int]) -> Edges:
+        """The runs of a list of lengths."""
+        return cls(tuple((length, len(list(same))) for length, same in groupby(lengths)))
+
+    @property
+    def total(self) -> int:
+        """The sum of all lengths."""
+        return sum(length * count for length, count in self.runs)
+
+    @property
+    def count(self) -> int:
+        """How many chunks there are, those past the end of the array included."""
+        return sum(count for _, count in self.runs)
+
+    def __iter__(self) -> Iterator[int]:
+        """The lengths one by one."""
+        for length, count in self.runs:
+            for _ in range(count):
+                yield length
+
+
+@dataclass(frozen=True, slots=True)
+class EdgesAxis:
+    """One axis cut into chunks of given lengths, whose sum reaches `length`. Answers cost the logarithm of the runs."""
+
+    length: int
+    edges: Edges
+    #: Of each run: its first element, its first chunk, the length of its chunks. Runs past the end are left out.
+    _starts: list[int] = field(init=False, repr=False, compare=False)
+    _coords: list[int] = field(init=False, repr=False, compare=False)
+    _sizes: list[int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        starts: list[int] = []
+        coords: list[int] = []
+        sizes: list[int] = []
+        start = coord = 0
+        for size, count in self.edges.runs:
+            if start >= self.length and starts:
+                break
+            starts.append(start)
+            coords.append(coord)
+            sizes.append(size)
+            start += size * count
+            coord += count
+        for name, value in (("_starts", starts), ("_coords", coords), ("_sizes", sizes)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def count(self) -> int:
+        """Chunks that hold an element of the array; 0 when the axis has no elements."""
+        return self.find(self.length - 1) + 1 if self.length else 0
+
+    def find(self, index: int) -> int:
+        """Which chunk holds element `index` (0 <= index < length)."""
+        run = bisect_right(self._starts, index) - 1
+        return self._coords[run] + (index - self._starts[run]) // self._sizes[run]
+
+    def find_many(self, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """`find` for an array of indices."""
+        run = np.searchsorted(self._starts, indices, "right") - 1
+        within = (indices - np.asarray(self._starts, np.intp)[run]) // np.asarray(self._sizes, np.intp)[run]
+        found: npt.NDArray[np.intp] = np.asarray(self._coords, np.intp)[run] + within
+        return found
+
+    def start(self, coord: int) -> int:
+        """The first element of chunk `coord`."""
+        run = bisect_right(self._coords, coord) - 1
+        return self._starts[run] + (coord - self._coords[run]) * self._sizes[run]
+
+    def valid(self, coord: int) -> int:
+        """How many elements of chunk `coord` lie inside the array; at least 1 for a chunk of the grid."""
+        return min(self.size(coord), self.length - self.start(coord))
+
+    def size(self, coord: int) -> int:
+        """The stored extent of chunk `coord`: the last is stored whole, past the end too."""
+        return self._sizes[bisect_right(self._coords, coord) - 1]
+
+
+Axis: TypeAlias = RegularAxis | EdgesAxis
+
+
+@dataclass(frozen=True, slots=True)
 class Grid:
     """A product of axes. 0-d arrays have one chunk, with coords ()."""
 
-    axes: tuple[RegularAxis, ...]
+    axes: tuple[Axis, ...]
 
     @classmethod
-    def regular(cls, shape: Shape, chunks: Shape) -> Grid:
-        """The grid of equal chunks. A chunk length of 0 counts as 1: old files have it where the axis has no elements."""
-        return cls(tuple(RegularAxis(n, c or 1) for n, c in zip(shape, chunks, strict=True)))
+    def of(cls, shape: Shape, chunks: tuple[int | Edges, ...]) -> Grid:
+        """The grid of an array. A chunk length of 0 counts as 1: old files have it where the axis has no elements."""
+        return cls(
+            tuple(
+                EdgesAxis(n, c) if isinstance(c, Edges) else RegularAxis(n, c or 1) for n, c in zip(shape, chunks, strict=True)
+            )
+        )
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all chunks are alike."""
+        return all(type(axis) is RegularAxis for axis in self.axes)
 
     @property
     def shape(self) -> Shape:
@@ -70,6 +183,10 @@ class Grid:
     def start(self, coords: Coords) -> Coords:
         """The array index of the first element of a chunk."""
         return tuple(axis.start(c) for axis, c in zip(self.axes, coords, strict=True))
+
+    def size(self, coords: Coords) -> Shape:
+        """The stored lengths of a chunk."""
+        return tuple(axis.size(c) for axis, c in zip(self.axes, coords, strict=True))
 
     def valid(self, coords: Coords) -> Shape:
         """How much of a chunk lies inside the array."""

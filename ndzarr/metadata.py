@@ -10,6 +10,7 @@ from typing import Any
 
 from ndzarr._typing import CodecSpec, DType, Json, Shape
 from ndzarr.errors import ArgumentError
+from ndzarr.grid import Edges
 from ndzarr.keys import KeyEncoding
 
 MAX_NDIM = 64
@@ -21,13 +22,15 @@ MAX_LENGTH = (1 << 63) - 1
 class ArrayMeta:
     """An array's metadata.
 
-    codecs: the whole chain in encoding order, transpose for Fortran order included. fill_value: a scalar of `dtype`, or None
-    for "undefined". extra: top-level fields that this version does not know, kept for writing back.
+    chunks: what lies under one key, by axis: a length, or the Edges of a rectilinear grid. codecs: the whole chain in encoding
+    order, transpose for Fortran order included; where it shards, the lengths of the chunks inside a shard are in there.
+    fill_value: a scalar of `dtype`, or None for "undefined". extra: top-level fields that this version does not know, kept for
+    writing back.
     """
 
     shape: Shape
     dtype: DType
-    chunks: Shape
+    chunks: tuple[int | Edges, ...]
     codecs: tuple[CodecSpec, ...] = ()
     fill_value: Any = None
     key_encoding: KeyEncoding = field(default_factory=lambda: KeyEncoding("v2", "."))
@@ -43,14 +46,24 @@ class ArrayMeta:
             )
         if len(self.shape) > MAX_NDIM:
             raise ArgumentError(f"shape has {len(self.shape)} axes, expected at most {MAX_NDIM}, as NumPy has", field="shape")
-        for name, lengths in (("shape", self.shape), ("chunks", self.chunks)):
+        plain = tuple(n for c in self.chunks for n in ([length for length, _ in c.runs] if isinstance(c, Edges) else [c]))
+        for name, lengths in (("shape", self.shape), ("chunks", plain)):
             if any(length < 0 or length > MAX_LENGTH for length in lengths):
                 raise ArgumentError(
                     f"{name} {lengths!r} must have no negative length and none over 2**63 - 1", field=name, found=lengths
                 )
         for length, chunk in zip(self.shape, self.chunks, strict=True):
+            if isinstance(chunk, Edges):
+                if chunk.total < length or not chunk.runs:
+                    raise ArgumentError(
+                        f"chunks of lengths {chunk.runs[:10]!r} (length, how many) reach {chunk.total} elements far, the axis "
+                        f"has {length}",
+                        field="chunks",
+                        found=chunk.total,
+                        expected=length,
+                    )
             # Old files hold 0 where the axis has no elements.
-            if chunk < 0 or (chunk == 0 and length > 0):
+            elif chunk == 0 and length > 0:
                 raise ArgumentError(
                     f"chunks {self.chunks!r} must be at least 1 on every axis", field="chunks", found=self.chunks
                 )

@@ -24,8 +24,8 @@ import numpy as np
 
 from ndzarr._typing import Coords
 from ndzarr.errors import SelectionError
-from ndzarr.grid import Grid, RegularAxis
-from ndzarr.selection import Gather, IntpArray, Point, Selection, Span, Take
+from ndzarr.grid import Axis, Grid
+from ndzarr.selection import Gather, IntpArray, Pick, Point, Selection, Span, Take
 
 #: One axis of a source or target: an int drops the axis, a slice keeps it, an array picks.
 AxisIndex: TypeAlias = int | slice | IntpArray
@@ -86,7 +86,32 @@ def plan(selection: Selection, grid: Grid) -> Iterator[Part]:
         )
 
 
-def _cuts(pick: Point | Span | Take | Gather, axis: RegularAxis) -> Sequence[_Cut]:
+def within(part: Part) -> Selection:
+    """What a part takes from its chunk, as a selection of the chunk's own whose work axes are those of the target."""
+    picks: list[Pick] = []
+    lengths: list[int] = []
+    gathered = None
+    for entry in part.source:
+        if type(entry) is slice:
+            count = -(-(entry.stop - entry.start) // entry.step)
+            picks.append(Span(entry.start, entry.step, count))
+            lengths.append(count)
+        elif isinstance(entry, np.ndarray):
+            if part.gather_axis is None:
+                picks.append(Take(entry))
+                lengths.append(entry.size)
+            else:
+                picks.append(Gather(entry))
+                gathered = entry.size
+        else:
+            picks.append(Point(entry))
+    if gathered is not None:
+        lengths.insert(part.gather_axis or 0, gathered)
+    shape = tuple(lengths)
+    return Selection(tuple(picks), shape, shape, part.gather_axis)
+
+
+def _cuts(pick: Point | Span | Take | Gather, axis: Axis) -> Sequence[_Cut]:
     if type(pick) is Span:
         return _cut_span(pick, axis)
     if type(pick) is Point:
@@ -95,7 +120,7 @@ def _cuts(pick: Point | Span | Take | Gather, axis: RegularAxis) -> Sequence[_Cu
     return _cut_take(pick.indices, axis)  # type: ignore[union-attr]  # Gathers were taken out before
 
 
-def _cut_span(span: Span, axis: RegularAxis) -> list[_Cut]:
+def _cut_span(span: Span, axis: Axis) -> list[_Cut]:
     """Cut a lattice at the chunk borders; chunks that a large step jumps over are never visited."""
     cuts = []
     start, step, count = span.start, span.step, span.count
@@ -121,7 +146,7 @@ def _cut_span(span: Span, axis: RegularAxis) -> list[_Cut]:
     return cuts
 
 
-def _cut_take(indices: IntpArray, axis: RegularAxis) -> list[_Cut]:
+def _cut_take(indices: IntpArray, axis: Axis) -> list[_Cut]:
     """Group an index array by chunk, keeping its order within each."""
     cuts = []
     for coord, positions in _groups(axis.find_many(indices)):

@@ -45,10 +45,31 @@ def put(part: Part, chunk: NDArray, value: NDArray) -> None:
         view[_mesh(tuple(index), view)] = value[_mesh(part.target, value)]
 
 
+def lift(part: Part, value: NDArray) -> NDArray:
+    """The part's place in `value`, a work array, as a work array of its own (see `plan.within`); a view where it can be one."""
+    if part.simple and not part.target:
+        return value  # `value[()]` of a 0-d array would be a scalar
+    if part.gather_axis is not None:
+        place, rest = _front(value, part)
+        return np.moveaxis(place[rest], 0, part.gather_axis)
+    found: NDArray = value[part.target if part.simple else _mesh(part.target, value)]
+    return found
+
+
+def lower(part: Part, piece: NDArray, out: NDArray) -> None:
+    """Put what `lift` would give back to its place in `out`."""
+    if part.gather_axis is not None:
+        place, rest = _front(out, part)
+        place[rest] = np.moveaxis(piece, part.gather_axis, 0)
+    else:
+        out[_mesh(part.target, out)] = piece
+
+
 def fill(part: Part, out: NDArray, value: Any) -> None:
     """Set the part's place in `out` to one value."""
     if part.simple:
-        out[part.target] = value
+        # Into 0-d arrays by `...`: NumPy's `out[()] = value` would make a 0-d array of objects an element of itself.
+        out[part.target or ...] = value
     elif part.gather_axis is not None:
         place, rest = _front(out, part)
         place[rest] = value

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
-from ndzarr.grid import Grid, RegularAxis, auto_chunks
+from ndzarr.grid import Edges, EdgesAxis, Grid, RegularAxis, auto_chunks
 
 
 def test_axis() -> None:
@@ -17,7 +18,7 @@ def test_axis() -> None:
 
 
 def test_grid() -> None:
-    grid = Grid.regular((10, 3), (4, 5))
+    grid = Grid.of((10, 3), (4, 5))
     assert grid.shape == (3, 1)
     assert grid.nchunks == 3
     assert list(grid) == [(0, 0), (1, 0), (2, 0)]
@@ -28,8 +29,8 @@ def test_grid() -> None:
 
 
 def test_no_axes_and_no_elements() -> None:
-    assert list(Grid.regular((), ())) == [()]
-    empty = Grid.regular((4, 0), (2, 0))  # old files have a chunk length of 0 there
+    assert list(Grid.of((), ())) == [()]
+    empty = Grid.of((4, 0), (2, 0))  # old files have a chunk length of 0 there
     assert empty.nchunks == 0
     assert list(empty) == []
 
@@ -48,3 +49,51 @@ def test_auto_chunks_aim_at_a_mebibyte(shape: tuple[int, ...], itemsize: int) ->
 
 def test_auto_chunks_of_huge_elements() -> None:
     assert auto_chunks((5, 5), 1 << 30) == (1, 1)
+
+
+LENGTHS = [3, 3, 3, 1, 5, 5, 2]
+
+
+def test_edges_are_runs() -> None:
+    edges = Edges.of(LENGTHS)
+    assert edges.runs == ((3, 3), (1, 1), (5, 2), (2, 1))
+    assert (edges.total, edges.count, list(edges)) == (22, 7, LENGTHS)
+    with pytest.raises(ValueError, match="at least 1"):
+        Edges(((0, 1),))
+    with pytest.raises(ValueError, match="at least 1"):
+        Edges(((1, 0),))
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 4, 9, 10, 11, 20, 21, 22])
+def test_axis_with_edges_against_a_list(length: int) -> None:
+    axis = EdgesAxis(length, Edges.of(LENGTHS))
+    owner = [chunk for chunk, n in enumerate(LENGTHS) for _ in range(n)][:length]
+    assert axis.count == len(set(owner))
+    assert [axis.find(i) for i in range(length)] == owner
+    assert axis.find_many(np.arange(length)).tolist() == owner
+    for chunk in set(owner):
+        assert axis.start(chunk) == owner.index(chunk)
+        assert axis.valid(chunk) == owner.count(chunk)
+        assert axis.size(chunk) == LENGTHS[chunk]
+    # Also for chunks past the end, which documents may have.
+    assert [axis.size(c) for c in range(axis.count, axis.count)] == []
+
+
+def test_edges_cost_nothing_for_many_chunks() -> None:
+    edges = Edges(((7, 10**17), (3, 10**17)))
+    axis = EdgesAxis(10**18 - 5, edges)
+    assert axis.find(7 * 10**17 - 1) == 10**17 - 1
+    assert axis.find(7 * 10**17) == 10**17
+    assert axis.start(10**17 + 2) == 7 * 10**17 + 6
+    assert axis.count == 10**17 + -(-(3 * 10**17 - 5) // 3)
+    assert axis.valid(axis.count - 1) == 1
+    far = np.array([0, 7 * 10**17 + 3, 10**18 - 6])
+    assert axis.find_many(far).tolist() == [axis.find(int(i)) for i in far]
+
+
+def test_grid_of_both_kinds() -> None:
+    grid = Grid.of((10, 6), (Edges.of([4, 6]), 4))
+    assert (grid.shape, grid.uniform) == ((2, 2), False)
+    assert [grid.size(c) for c in grid] == [(4, 4), (4, 4), (6, 4), (6, 4)]
+    assert [grid.valid(c) for c in grid] == [(4, 4), (4, 2), (6, 4), (6, 2)]
+    assert Grid.of((10, 6), (5, 4)).uniform

@@ -21,7 +21,7 @@ def blank_chunk(grid: Grid, coords: tuple[int, ...]) -> np.ndarray:
 
 def read(a: np.ndarray, chunks: tuple[int, ...], selection: Selection) -> Any:
     """What the engine does, on an array in memory cut into chunks."""
-    grid = Grid.regular(a.shape, chunks)
+    grid = Grid.of(a.shape, chunks)
     out = np.full(selection.work_shape, -999)
     for part in plan(selection, grid):
         chunk = blank_chunk(grid, part.coords)
@@ -79,7 +79,7 @@ def test_random_indices(seed: int) -> None:
                 select(i, shape)
             continue
         selection = select(i, shape)
-        check_plan(selection, Grid.regular(shape, chunks))
+        check_plan(selection, Grid.of(shape, chunks))
         got = read(a, chunks, selection)
         assert type(got) is type(want)
         np.testing.assert_array_equal(got, want, err_msg=repr((shape, chunks, i)))
@@ -112,7 +112,7 @@ def test_outer(seed: int) -> None:
         dropped = tuple(k for k, item in enumerate(items) if isinstance(item, int))
         want = a[np.ix_(*lists)].squeeze(dropped)
         selection = select_outer(tuple(items), shape)
-        check_plan(selection, Grid.regular(shape, chunks))
+        check_plan(selection, Grid.of(shape, chunks))
         np.testing.assert_array_equal(read(a, chunks, selection), want)
 
 
@@ -130,7 +130,7 @@ def test_points() -> None:
         ((3, 2), a[3, 2]),
     ]:
         selection = select_points(key, a.shape)
-        check_plan(selection, Grid.regular(a.shape, (3, 4, 2)))
+        check_plan(selection, Grid.of(a.shape, (3, 4, 2)))
         np.testing.assert_array_equal(read(a, (3, 4, 2), selection), want)
 
 
@@ -145,7 +145,7 @@ def test_blocks() -> None:
         ((..., slice(0, 0)), a[:, :0]),
         (..., a),
     ]:
-        np.testing.assert_array_equal(read(a, chunks, select_blocks(key, a.shape, chunks)), want)
+        np.testing.assert_array_equal(read(a, chunks, select_blocks(key, Grid.of(a.shape, chunks))), want)
 
 
 @pytest.mark.parametrize(
@@ -164,9 +164,9 @@ def test_blocks() -> None:
         (select_points, ("a",), IndexError),
         (select_points, (slice(None, None, 0),), ValueError),
         (select_points, (slice("a", None),), TypeError),
-        (lambda i, s: select_blocks(i, s, (3, 4)), ([0],), IndexError),
-        (lambda i, s: select_blocks(i, s, (3, 4)), (slice(None, None, 2),), IndexError),
-        (lambda i, s: select_blocks(i, s, (3, 4)), (3,), IndexError),
+        (lambda i, s: select_blocks(i, Grid.of(s, (3, 4))), ([0],), IndexError),
+        (lambda i, s: select_blocks(i, Grid.of(s, (3, 4))), (slice(None, None, 2),), IndexError),
+        (lambda i, s: select_blocks(i, Grid.of(s, (3, 4))), (3,), IndexError),
     ],
 )
 def test_refusals(select_: Any, key: Any, error: type[Exception]) -> None:
@@ -176,7 +176,7 @@ def test_refusals(select_: Any, key: Any, error: type[Exception]) -> None:
 
 def test_cost_follows_what_is_touched() -> None:
     """A grid of 10^24 chunks: only those touched are ever named."""
-    grid = Grid.regular((10**12, 10**12), (1, 1))
+    grid = Grid.of((10**12, 10**12), (1, 1))
     assert grid.nchunks == 10**24
     parts = list(plan(select((slice(5, None, 10**11), 7), (10**12, 10**12)), grid))
     assert [p.coords for p in parts] == [(5 + k * 10**11, 7) for k in range(10)]
@@ -186,7 +186,7 @@ def test_cost_follows_what_is_touched() -> None:
 
 
 def test_a_stride_jumps_over_chunks() -> None:
-    grid = Grid.regular((100,), (10,))
+    grid = Grid.of((100,), (10,))
     assert [p.coords for p in plan(select(slice(3, None, 35), (100,)), grid)] == [(0,), (3,), (7,)]
 
 
@@ -198,7 +198,7 @@ def test_picks_are_the_simplest_that_do() -> None:
 
 
 def test_put_keeps_the_last_of_repeated_indices() -> None:
-    grid = Grid.regular((4,), (4,))
+    grid = Grid.of((4,), (4,))
     for key in ([1, 1, 0, 1], ([1, 1, 0, 1],)):
         (part,) = plan(select(key, (4,)), grid)
         chunk = np.zeros(4, int)
