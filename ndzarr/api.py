@@ -11,6 +11,7 @@ from ndzarr import display, nodes
 from ndzarr._typing import Json, NDArray
 from ndzarr.creation import new_array, new_group
 from ndzarr.errors import ArgumentError, NodeNotFoundError
+from ndzarr.formats.newarray import arguments_of
 from ndzarr.group import Group, read_group
 from ndzarr.keys import normalize_path
 from ndzarr.metadata import ArrayMeta, GroupMeta
@@ -53,10 +54,22 @@ def create_array(
     """A new array, open for reading and writing. Also called `create`.
 
     store: a path (one that ends in ".zip" is a zip archive), a URL, a Store, any mutable mapping of str to bytes; None is a new
-    MemoryStore. chunks: "auto" (about 1 MiB decoded), an int or a sequence; -1 takes a whole axis. compressor: "auto" (zstd at
-    level 1), None, a name, a v2 or v3 dict, a numcodecs object, or a list of those. filters: likewise, applied before it.
-    fill_value: what chunks never written read as; None leaves it undefined (they read as zeros). checksum: have damage to a
-    stored chunk noticed.
+    MemoryStore. zarr_format: 2 or 3; None is that of the nearest group above, else 3.
+
+    chunks: "auto" (about 1 MiB decoded), an int or a sequence; -1 takes a whole axis. shards (format 3): None, or likewise the
+    lengths of what lies under one key, multiples of the chunk lengths; "auto" is about 64 MiB. With shards and automatic
+    chunks, chunks are chosen to divide them. A sequence in place of a length gives the lengths of all chunks along an axis,
+    which then may differ (format 3, a rectilinear grid): `chunks=[[10, 20, 5], 4]`; with shards, those of the shards.
+
+    dtype: of NumPy. In format 3, `str` is text of any length (StringDType), a byte order says how elements are stored (but
+    `z.dtype` is native), and objects need filters=["vlen-bytes"] (bytes) or ["vlen-utf8"] (text). fill_value: what chunks never
+    written read as. None leaves it undefined in format 2 (they read as zeros); in format 3 it is the dtype's zero, NaT for
+    times.
+
+    compressor: "auto" (zstd at level 1), None, a name, a v2 or v3 dict, a numcodecs object, or a list of those. filters:
+    likewise, applied before it. order: "F" stores each chunk with its axes reversed. checksum: have damage to a stored chunk
+    noticed. dimension_names: a name or None for each axis. dimension_separator: "/" or "." in the keys of chunks; None is "/"
+    in format 3, "." in format 2.
 
     Raises NodeExistsError where something is, unless `overwrite`; ArgumentError for what the format cannot store.
 
@@ -98,7 +111,10 @@ def create_group(
     zarr_format: int | None = None,
     **store_options: Any,
 ) -> Group:
-    """A new group, open for reading and writing; NodeExistsError where something is, unless `overwrite`."""
+    """A new group, open for reading and writing; NodeExistsError where something is, unless `overwrite`.
+
+    zarr_format: 2 or 3; None is that of the nearest group above, else 3.
+    """
     opened = resolve(store, "a", **store_options)
     where = normalize_path(path)
     meta = new_group(opened, where, attributes=attributes, overwrite=overwrite, zarr_format=zarr_format)
@@ -221,7 +237,7 @@ def array(data: Any, *, store: Any = None, dtype: Any = None, **create: Any) -> 
 
 
 def empty(shape: Any, *, dtype: Any = None, store: Any = None, **create: Any) -> ZArray:
-    """A new array without a fill value; chunks never written read as zeros."""
+    """A new array without a fill value; chunks never written read as zeros (NaT for times in format 3)."""
     create.setdefault("fill_value", None)
     return create_array(store, shape=shape, dtype=dtype, **create)
 
@@ -252,33 +268,32 @@ def _like(a: Any, create: dict[str, Any]) -> dict[str, Any]:
         a = np.asarray(a)
     create.setdefault("dtype", a.dtype)
     if isinstance(a, ZArray):
-        create.setdefault("chunks", a.chunks)
-        create.setdefault("order", a.order)
-        create.setdefault("filters", None)
-        specs = [spec for spec in a.metadata.codecs if spec.name != "transpose"]
-        if "compressor" not in create and create["filters"] is None:
-            create["compressor"] = specs
+        found = arguments_of(a.metadata)
+        if create.get("zarr_format") not in (None, a.zarr_format):
+            del found["shards"]  # which the other format may not have
+        for name, value in found.items():
+            create.setdefault(name, value)
     create.setdefault("shape", a.shape)
     return create
 
 
 def empty_like(a: Any, **create: Any) -> ZArray:
-    """`empty` with the shape and dtype of `a`, and its chunks and codecs if it is a ZArray."""
+    """`empty` with the shape and dtype of `a`, and the format, chunks, shards and codecs if it is a ZArray."""
     return empty(**_like(a, create))
 
 
 def full_like(a: Any, fill_value: Any, **create: Any) -> ZArray:
-    """`full` with the shape and dtype of `a`, and its chunks and codecs if it is a ZArray."""
+    """`full` with the shape and dtype of `a`, and the format, chunks, shards and codecs if it is a ZArray."""
     return full(fill_value=fill_value, **_like(a, create))
 
 
 def zeros_like(a: Any, **create: Any) -> ZArray:
-    """`zeros` with the shape and dtype of `a`, and its chunks and codecs if it is a ZArray."""
+    """`zeros` with the shape and dtype of `a`, and the format, chunks, shards and codecs if it is a ZArray."""
     return zeros(**_like(a, create))
 
 
 def ones_like(a: Any, **create: Any) -> ZArray:
-    """`ones` with the shape and dtype of `a`, and its chunks and codecs if it is a ZArray."""
+    """`ones` with the shape and dtype of `a`, and the format, chunks, shards and codecs if it is a ZArray."""
     return ones(**_like(a, create))
 
 
@@ -333,15 +348,21 @@ def delete(store: Any, path: str = "", **store_options: Any) -> None:
 def consolidate(store: Any, *, path: str = "", **store_options: Any) -> Group:
     """Gather the metadata of every node under a group into one document of it; the group, opened from that document.
 
-    Writes through ndzarr keep the document true afterwards; other programs' do not.
+    Writes through ndzarr keep the document true afterwards; other programs' do not. In format 2 it is `.zmetadata`, in format 3
+    a field of the group's `zarr.json`. ArgumentError where nodes of both formats lie under the group.
     """
     opened = resolve(store, "r+", **store_options)
     where = normalize_path(path)
-    meta = nodes.read(opened, where)
-    if not isinstance(meta, GroupMeta):
-        raise ArgumentError(f"{where or '/'!r} in {opened.url} is an array; only groups are consolidated", path=where)
+    _group_meta(opened, where)
     nodes.consolidate(opened, where)
-    return read_group(opened, where, meta, writable=False)
+    return read_group(opened, where, _group_meta(opened, where), writable=False)
+
+
+def _group_meta(store: Store, path: str) -> GroupMeta:
+    meta = nodes.read(store, path)
+    if not isinstance(meta, GroupMeta):
+        raise ArgumentError(f"{path or '/'!r} in {store.url} is an array; only groups are consolidated", path=path)
+    return meta
 
 
 def tree(store: Any, **store_options: Any) -> display.Tree:

@@ -17,7 +17,8 @@ class Attributes(MutableMapping[str, Json]):
 
     Reading goes by what was read when the node was opened, or last changed through this object. Each change is written at
     once and is one step among the threads of this process: it starts from what is stored, so nobody else's is lost. Values are
-    copies: to change a list inside, assign it again.
+    copies: to change a list inside, assign it again. NaN is stored by format 2 only: format 3 refuses it by name, with an
+    ArgumentError.
 
     >>> import ndzarr
     >>> z = ndzarr.zeros((3,))
@@ -26,9 +27,10 @@ class Attributes(MutableMapping[str, Json]):
     {'units': 'K'}
     """
 
-    def __init__(self, store: Store, path: str, values: Mapping[str, Json], *, writable: bool) -> None:
+    def __init__(self, store: Store, path: str, values: Mapping[str, Json], *, writable: bool, zarr_format: int) -> None:
         self._store = store
         self._path = path
+        self._zarr_format = zarr_format
         self._values = dict(values)
         self._writable = writable
 
@@ -51,7 +53,7 @@ class Attributes(MutableMapping[str, Json]):
         self._check()
         if name not in self._values:
             raise KeyError(name)
-        self._values = nodes.update_attributes(self._store, self._path, lambda stored: stored.pop(name, None))
+        self._change(lambda stored: stored.pop(name, None))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
@@ -63,7 +65,7 @@ class Attributes(MutableMapping[str, Json]):
         """Set several attributes with one write."""
         self._check()
         changes = plain(dict(*args, **names))
-        self._values = nodes.update_attributes(self._store, self._path, lambda stored: stored.update(changes))
+        self._change(lambda stored: stored.update(changes))
 
     def put(self, values: Mapping[str, Json]) -> None:
         """Replace all attributes with one write."""
@@ -74,11 +76,14 @@ class Attributes(MutableMapping[str, Json]):
             stored.clear()
             stored.update(changes)
 
-        self._values = nodes.update_attributes(self._store, self._path, replace)
+        self._change(replace)
+
+    def _change(self, change: nodes.Change) -> None:
+        self._values = nodes.update_attributes(self._store, self._path, change, self._zarr_format)
 
     def refresh(self) -> None:
         """Read the attributes from the store again."""
-        self._values = nodes.read_attributes(self._store, self._path)
+        self._values = nodes.read_attributes(self._store, self._path, self._zarr_format)
 
     def __repr__(self) -> str:
         return f"Attributes({self._values!r})"

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ndzarr import nodes
-from ndzarr._typing import CodecSpec, DType, Json, Shape
+from ndzarr._typing import DType, Json, Shape
 from ndzarr.codecs.argument import normalize_all
-from ndzarr.codecs.registry import kind_of
-from ndzarr.dtypes import dtype_from_v2, dtype_to_v2, fill_scalar
 from ndzarr.errors import ArgumentError, MetadataError, NodeExistsError, ReadOnlyError
 from ndzarr.formats.document import attribute_mapping
-from ndzarr.formats.v2 import check_format, object_codec, with_dimension_names
-from ndzarr.grid import auto_chunks
-from ndzarr.keys import KeyEncoding
-from ndzarr.metadata import ArrayMeta, GroupMeta, shape_argument
+from ndzarr.formats.newarray import NEWEST, NewArray, check_format, check_path, inner_shape, make_array, make_group
+from ndzarr.grid import Edges, auto_chunks
+from ndzarr.metadata import GroupMeta, shape_argument
 from ndzarr.stores.base import Store
 from ndzarr.zarray import ZArray
+
+#: What `shards="auto"` aims at for one decoded shard, in bytes: few objects, and each can still be rewritten in memory.
+SHARD_NBYTES = 64 << 20
 
 
 def new_array(
@@ -44,13 +45,11 @@ def new_array(
     allow_pickle: bool = False,
 ) -> ZArray:
     """A new array at `path`, its ancestors made groups; see `ndzarr.create_array`."""
-    check_format(zarr_format)
-    if shards is not None:
-        raise ArgumentError(f"shards={shards!r} needs format 3, which this version does not write", field="shards")
+    version = _format(store, path, zarr_format)
+    check_path(path, version)
+    # What cannot be stored, or read again as it is, is refused before anything is written.
     lengths = shape_argument(shape)
     kind = np.dtype(float if dtype is None else dtype)
-    # What cannot be stored, or read again as it is, is refused before anything is written.
-    _check_dtype(kind)
     if order not in ("C", "F"):
         raise ArgumentError(f"order is {order!r}, expected 'C' or 'F'", field="order", found=order)
     if dimension_separator not in (None, ".", "/"):
@@ -59,27 +58,34 @@ def new_array(
             field="dimension_separator",
             found=dimension_separator,
         )
-    codecs = _codecs(kind, compressor, filters, checksum)
-    if order == "F":
-        codecs.insert(0, CodecSpec("transpose", {"order": list(range(len(lengths)))[::-1]}))
-    meta = ArrayMeta(
-        shape=lengths,
-        dtype=kind,
-        chunks=chunks_argument(chunks, lengths, kind),
-        codecs=tuple(codecs),
-        fill_value=fill_scalar(fill_value, kind, object_codec(codecs)),
-        key_encoding=KeyEncoding("v2", dimension_separator or "."),
-        attributes={} if attributes is None else attribute_mapping(attributes),
-        zarr_format=2,
+    auto = isinstance(compressor, str) and compressor == "auto"
+    steps = normalize_all(filters)
+    packers = None if auto else normalize_all(compressor)
+    inner, outer = grid_arguments(chunks, shards, lengths, kind, inner_shape((*steps, *(packers or ()))))
+    meta = make_array(
+        NewArray(
+            shape=lengths,
+            dtype=kind,
+            chunks=inner,
+            shards=outer,
+            filters=steps,
+            compressor=packers,
+            fill_value=fill_value,
+            order=order,
+            separator=dimension_separator,
+            dimension_names=_names(dimension_names),
+            attributes={} if attributes is None else attribute_mapping(attributes),
+            checksum=bool(checksum),
+        ),
+        version,
     )
-    meta = with_dimension_names(meta, _names(dimension_names))
     try:
         array = ZArray(store, path, meta, writable=True, allow_pickle=allow_pickle)
     except MetadataError as error:  # here the caller said it, not a document
         raise ArgumentError(str(error), codec=error.codec, field=error.field, found=error.found) from error
     with nodes.node_lock(store, path):
-        _make_room(store, path, overwrite)
-        nodes.write_array(store, path, meta)
+        _make_room(store, path, overwrite, version)
+        nodes.write(store, path, meta)
     return array
 
 
@@ -92,27 +98,34 @@ def new_group(
     zarr_format: int | None = None,
 ) -> GroupMeta:
     """Make a group at `path`, its ancestors too; its metadata."""
-    check_format(zarr_format)
-    meta = GroupMeta({} if attributes is None else attribute_mapping(attributes))
+    version = _format(store, path, zarr_format)
+    meta = make_group(path, {} if attributes is None else attribute_mapping(attributes), version)
     with nodes.node_lock(store, path):
-        _make_room(store, path, overwrite)
-        nodes.write_group(store, path, meta)
+        _make_room(store, path, overwrite, version)
+        nodes.write(store, path, meta)
     return meta
 
 
-def _make_room(store: Store, path: str, overwrite: bool) -> None:
+def _format(store: Store, path: str, zarr_format: int | None) -> int:
+    """The format of a new node: the caller's choice, else that of the nearest node above, else the newest."""
+    check_format(zarr_format)
+    return zarr_format or nodes.format_above(store, path) or NEWEST
+
+
+def _make_room(store: Store, path: str, overwrite: bool, version: int) -> None:
     """See to it that nothing is at `path` and that its ancestors are groups; the caller holds the node's lock."""
     if not store.writable:
         raise ReadOnlyError(f"{store.url} is read-only; open it for writing", store=store.url)
-    found = nodes.kind(store, path)
+    found = nodes.kind(store, path, version)
     if found is not None and not overwrite:
+        what = {"array": "an array", "group": "a group"}.get(found, "a damaged 'zarr.json'")
         raise NodeExistsError(
-            f"there is {'an array' if found == 'array' else 'a group'} at {path or '/'!r} in {store.url} already; pass "
-            "overwrite=True to replace it with all that it holds",
+            f"there is {what} at {path or '/'!r} in {store.url} already; pass overwrite=True to replace it with all that it "
+            "holds",
             store=store.url,
             path=path,
         )
-    above = nodes.require_ancestors(store, path)
+    above = nodes.require_ancestors(store, path, version)
     if above is not None:
         raise NodeExistsError(
             f"cannot create {path!r} in {store.url}: {above or '/'!r} is an array, and arrays hold no members",
@@ -125,17 +138,6 @@ def _make_room(store: Store, path: str, overwrite: bool) -> None:
         nodes.delete_remains(store, path)
 
 
-def _check_dtype(dtype: DType) -> None:
-    document = dtype_to_v2(dtype)
-    try:
-        if dtype_from_v2(document) == dtype:
-            return
-        why = "it would be read as another one"
-    except MetadataError as error:
-        why = str(error)
-    raise ArgumentError(f"format 2 cannot store dtype {dtype}: {why}", field="dtype", found=dtype)
-
-
 def _names(dimension_names: Any) -> tuple[str | None, ...] | None:
     if dimension_names is None:
         return None
@@ -146,49 +148,120 @@ def _names(dimension_names: Any) -> tuple[str | None, ...] | None:
     return tuple(dimension_names)
 
 
-def chunks_argument(chunks: Any, shape: Shape, dtype: DType) -> Shape:
-    """Chunk lengths: "auto" (or True, None) aims at 1 MiB, False is one chunk, an int is for every axis; -1 is a whole axis."""
-    if chunks is None or chunks is True or (isinstance(chunks, str) and chunks == "auto"):
+# ---- chunks and shards --------------------------------------------------------------------------------
+
+
+def grid_arguments(
+    chunks: Any, shards: Any, shape: Shape, dtype: DType, inside: Shape | None = None
+) -> tuple[tuple[int | Edges, ...], tuple[int | Edges, ...] | None]:
+    """The lengths of chunks, and those of shards where there are any.
+
+    `inside`: chunk lengths of a shard that the caller's own codecs make; `chunks` are then the lengths of the shard. Where only
+    one of the two is "auto", it is chosen so that whole chunks make up a shard.
+    """
+    sharded = not (shards is None or shards is False)
+    if not sharded:
+        if inside is not None and _is_auto(chunks) and len(inside) == len(shape):
+            return auto_shards(shape, inside, dtype.itemsize), None
+        return chunks_argument(chunks, shape, dtype), None
+    if _is_auto(shards):
+        inner = chunks_argument(chunks, shape, dtype)
+        return inner, auto_shards(shape, _regular(inner), dtype.itemsize)
+    if _is_auto(chunks):
+        given = lengths_argument(shards, shape, "shards")
+        # Whole chunks of any length fit a shard that takes a whole axis.
+        auto = auto_chunks(shape, dtype.itemsize)
+        inner = tuple(c if s == -1 else _divisor(s, c) for s, c in zip(given, auto, strict=True))
+        return inner, tuple(_whole(s, n, c) for s, n, c in zip(given, shape, auto, strict=True))
+    inner = chunks_argument(chunks, shape, dtype)
+    given = lengths_argument(shards, shape, "shards")
+    return inner, tuple(_whole(s, n, c) for s, n, c in zip(given, shape, _regular(inner), strict=True))
+
+
+def chunks_argument(chunks: Any, shape: Shape, dtype: DType) -> tuple[int | Edges, ...]:
+    """Chunk lengths: "auto" (or True, None) aims at 1 MiB, False is one chunk, an int is for every axis; -1 is a whole axis, a
+    sequence in place of an int the lengths of all chunks of an axis."""
+    if _is_auto(chunks):
         return auto_chunks(shape, dtype.itemsize)
     if chunks is False:
         return tuple(max(1, n) for n in shape)
+    given = lengths_argument(chunks, shape, "chunks")
+    return tuple(_whole(c, n, 1) for c, n in zip(given, shape, strict=True))
+
+
+def _is_auto(argument: Any) -> bool:
+    return argument is None or argument is True or (isinstance(argument, str) and argument == "auto")
+
+
+def lengths_argument(argument: Any, shape: Shape, field: str) -> tuple[int | Edges, ...]:
+    """Lengths by axis, -1 for a whole one: an int for every axis, or a sequence with an int, None or a sequence for each."""
     try:
-        lengths: Shape = (operator.index(chunks),) * len(shape)
+        found: tuple[int | Edges, ...] = (operator.index(argument),) * len(shape)
     except TypeError:
         try:
-            lengths = tuple(-1 if n is None else operator.index(n) for n in chunks)
-        except TypeError as error:
+            found = tuple(_axis_argument(item) for item in argument)
+        except (TypeError, ValueError) as error:
             raise ArgumentError(
-                f"chunks must be 'auto', an int or a sequence of ints, found {chunks!r}", field="chunks", found=chunks
+                f"{field} must be 'auto', an int or a sequence of ints, or of the lengths along each axis, found {argument!r}: "
+                f"{error}",
+                field=field,
+                found=argument,
             ) from error
-    if len(lengths) != len(shape):
-        raise ArgumentError(
-            f"chunks {lengths!r} have {len(lengths)} axes, the array has {len(shape)}", field="chunks", found=lengths
-        )
-    lengths = tuple(max(1, n) if c == -1 else c for c, n in zip(lengths, shape, strict=True))
-    if any(c < 1 for c in lengths):
-        raise ArgumentError(f"chunks {lengths!r} must be at least 1 on every axis", field="chunks", found=lengths)
-    return lengths
+    if len(found) != len(shape):
+        raise ArgumentError(f"{field} {found!r} have {len(found)} axes, the array has {len(shape)}", field=field, found=found)
+    if any(c < 1 and c != -1 for c in found if isinstance(c, int)):
+        raise ArgumentError(f"{field} {found!r} must be at least 1 on every axis", field=field, found=found)
+    for axis, (edges, n) in enumerate(zip(found, shape, strict=True)):
+        if isinstance(edges, Edges) and (edges.total < n or not edges.runs):
+            raise ArgumentError(
+                f"{field} along axis {axis} add up to {edges.total}, expected at least {n}, the length of the axis",
+                field=field,
+                found=edges.total,
+                expected=n,
+            )
+    return found
 
 
-def _codecs(dtype: DType, compressor: Any, filters: Any, checksum: bool) -> list[CodecSpec]:
-    codecs = list(normalize_all(filters))
-    if isinstance(compressor, str) and compressor == "auto":
-        compressor = "zstd"
-    packers = list(normalize_all(compressor))
-    if (
-        dtype.hasobject
-        and not any(kind_of(spec.name) == "array->bytes" for spec in codecs + packers)
-        and object_codec(codecs + packers) is None
-    ):
+def _axis_argument(item: Any) -> int | Edges:
+    if item is None:
+        return -1
+    if isinstance(item, Edges):
+        return item
+    try:
+        return operator.index(item)
+    except TypeError:
+        if isinstance(item, str):
+            raise
+        return Edges.of([operator.index(length) for length in item])
+
+
+def _whole(length: int | Edges, n: int, unit: int) -> int | Edges:
+    """-1 as the least multiple of `unit` that takes a whole axis; all else as it is."""
+    return max(1, -(-n // unit)) * unit if length == -1 else length
+
+
+def _regular(chunks: Sequence[int | Edges]) -> Shape:
+    if not all(isinstance(chunk, int) for chunk in chunks):
         raise ArgumentError(
-            f"dtype {dtype} holds objects and needs a codec that turns them into bytes as the first filter: pass "
-            "filters=['vlen-utf8'] for strings, ['vlen-bytes'] for bytes, ['json2'] for anything that JSON can hold",
-            field="filters",
+            "chunks inside shards are all alike; pass shards of different lengths instead, each a multiple of the chunk's",
+            field="chunks",
         )
-    if checksum:
-        if packers and packers[-1].name == "zstd":
-            packers[-1] = CodecSpec("zstd", {**packers[-1].configuration, "checksum": True})
-        else:
-            packers.append(CodecSpec("crc32c", {}))
-    return codecs + packers
+    return tuple(chunk for chunk in chunks if isinstance(chunk, int))
+
+
+def auto_shards(shape: Shape, chunks: Shape, itemsize: int) -> Shape:
+    """Shards of whole chunks and about 64 MiB, as near to the array's own proportions as `auto_chunks` comes.
+
+    >>> auto_shards((10_000, 10_000), (512, 256), 8)
+    (2560, 2560)
+    """
+    counts = tuple(-(-n // c) for n, c in zip(shape, chunks, strict=True))
+    per_shard = auto_chunks(counts, max(1, math.prod(chunks) * itemsize), SHARD_NBYTES)
+    return tuple(k * c for k, c in zip(per_shard, chunks, strict=True))
+
+
+def _divisor(shard: int | Edges, near: int) -> int:
+    """The divisor of a shard's length, or of all of them, that is nearest to `near` as a ratio."""
+    length = math.gcd(*(size for size, _ in shard.runs)) if isinstance(shard, Edges) else shard
+    small = [k for k in range(1, min(math.isqrt(length), 1 << 16) + 1) if length % k == 0]
+    return min([*small, *(length // k for k in small)], key=lambda k: (max(k, near) / min(k, near), k))

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ndzarr import display, nodes
-from ndzarr._typing import Json
 from ndzarr.creation import new_array, new_group
 from ndzarr.errors import ArgumentError, NodeNotFoundError
+from ndzarr.formats.consolidated import Consolidated
 from ndzarr.keys import join, normalize_path
 from ndzarr.metadata import ArrayMeta, GroupMeta, shape_argument
 from ndzarr.node import Node
@@ -40,9 +40,9 @@ class Group(Node, MutableMapping[str, Any]):
         writable: bool = False,
         allow_pickle: bool = False,
         missing: Literal["fill", "raise"] | None = None,
-        consolidated: tuple[str, dict[str, Json]] | None = None,
+        consolidated: Consolidated | None = None,
     ) -> None:
-        """`consolidated`: the path that the documents are relative to, and the documents."""
+        """`consolidated`: what to go by instead of looking."""
         super().__init__(store, path, writable=writable, allow_pickle=allow_pickle, missing=missing)
         self._group_meta = meta
         self._consolidated = consolidated
@@ -63,10 +63,8 @@ class Group(Node, MutableMapping[str, Any]):
 
     def _find(self, path: str) -> ArrayMeta | GroupMeta | None:
         if self._consolidated is None:
-            return nodes.find(self._store, path)
-        base, documents = self._consolidated
-        relative = path[len(base) + 1 :] if base else path
-        return nodes.consolidated_meta(documents, relative, f"{join(base, '.zmetadata')} in {self._store.url}")
+            return nodes.find(self._store, path, self.zarr_format)
+        return self._consolidated.find(path)
 
     def _node(self, path: str, meta: ArrayMeta | GroupMeta) -> ZArray | Group:
         if isinstance(meta, ArrayMeta):
@@ -101,7 +99,7 @@ class Group(Node, MutableMapping[str, Any]):
     def __delitem__(self, name: str) -> None:
         path = self._full(name)
         self._check_writable()
-        if nodes.kind(self._store, path) is None:
+        if nodes.kind(self._store, path, self.zarr_format) is None:
             raise NodeNotFoundError(f"no array or group {name!r} in {self._path or '/'!r} of {self._store.url}", path=path)
         nodes.delete(self._store, path)
 
@@ -114,10 +112,8 @@ class Group(Node, MutableMapping[str, Any]):
 
     def __iter__(self) -> Iterator[str]:
         if self._consolidated is None:
-            return nodes.children(self._store, self._path)
-        base, documents = self._consolidated
-        relative = self._path[len(base) + 1 :] if base else self._path
-        return iter(nodes.consolidated_children(documents, relative))
+            return nodes.children(self._store, self._path, self.zarr_format)
+        return iter(self._consolidated.children(self._path))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -153,18 +149,29 @@ class Group(Node, MutableMapping[str, Any]):
     # ---- making members --------------------------------------------------------------------------------
 
     def create_array(self, name: str, **create: Any) -> ZArray:
-        """A new array under `name`; keywords as for `ndzarr.create_array`."""
+        """A new array under `name`, with the groups above it; keywords as for `ndzarr.create_array`.
+
+        In the format of this group, or of the nearest one that is there under `name`, unless `zarr_format` says another.
+        """
         path = self._full(name)
         self._check_writable()
-        create.setdefault("zarr_format", self.zarr_format)
+        if self._holds(path):
+            create.setdefault("zarr_format", self.zarr_format)
         return new_array(self._store, path, **create)
 
-    def create_group(self, name: str, *, attributes: Any = None, overwrite: bool = False) -> Group:
-        """A new group under `name`, with the groups above it."""
+    def create_group(
+        self, name: str, *, attributes: Any = None, overwrite: bool = False, zarr_format: int | None = None
+    ) -> Group:
+        """A new group under `name`, with the groups above it; its format as for `create_array`."""
         path = self._full(name)
         self._check_writable()
-        meta = new_group(self._store, path, attributes=attributes, overwrite=overwrite, zarr_format=self.zarr_format)
+        version = zarr_format or (self.zarr_format if self._holds(path) else None)
+        meta = new_group(self._store, path, attributes=attributes, overwrite=overwrite, zarr_format=version)
         return Group(self._store, path, meta, writable=True, allow_pickle=self._allow_pickle, missing=self._missing)
+
+    def _holds(self, path: str) -> bool:
+        """Whether a node at `path` lies directly in this group, so that nobody need look for a nearer one."""
+        return path.rpartition("/")[0] == self._path
 
     def require_group(self, name: str) -> Group:
         """The group under `name`, made if there is none; ArgumentError if an array is there."""
@@ -215,8 +222,7 @@ def read_group(
     missing: Literal["fill", "raise"] | None = None,
 ) -> Group:
     """The group with these metadata; with its consolidated metadata if it is opened for reading only."""
-    documents = None if writable else nodes.read_consolidated(store, path)
-    consolidated = None if documents is None else (path, documents)
+    consolidated = None if writable else nodes.read_consolidated(store, path, meta)
     return Group(store, path, meta, writable=writable, allow_pickle=allow_pickle, missing=missing, consolidated=consolidated)
 
 

@@ -54,7 +54,9 @@ class Node:
     def attrs(self) -> Attributes:
         """The node's attributes, a mapping that writes through."""
         if self._attrs is None:
-            self._attrs = Attributes(self._store, self._path, self._meta.attributes, writable=self._writable)
+            self._attrs = Attributes(
+                self._store, self._path, self._meta.attributes, writable=self._writable, zarr_format=self._meta.zarr_format
+            )
         return self._attrs
 
     def _check_writable(self) -> None:

@@ -1,29 +1,43 @@
 """Metadata documents in a store: the only module but `engine` that calls one.
 
-Locks. Changing a document is read-modify-write, so it happens under `node_lock`, which belongs to the node in the store, not to
-a handle. Node locks and the engine's chunk locks are different objects: a thread may take chunk locks while it holds a node
-lock, never the other way round, and the lock of a `.zmetadata` document last of all, so there is no cycle to deadlock in.
+Locks. Changing a document is read-modify-write, so it happens under a lock that belongs to the document in the store, not to a
+handle. Three kinds, taken in this order only:
+
+1. the node's lock (`node_lock` without a document): creating, deleting, `append` and `resize`; while it is held, those of its
+   ancestors, one at a time, to make the groups that are missing;
+2. chunk locks (see `engine`), one at a time, while a node's lock is held or none is;
+3. documents' locks: a node's own document first, then, while that is held, those of its ancestors, from the nearest up, each
+   given back before the next is taken. At one node the order is `.zattrs`, `zarr.json`, `.zmetadata`.
+
+There is no cycle to deadlock in. Nobody who holds a document's lock asks for one of the first two kinds. Among documents' locks
+every thread goes from a node to its ancestors and never down: with them ordered by depth, deepest first, and at one node as
+said, a thread only ever waits for one that comes after all it holds; the same goes for nodes' locks among themselves. This
+includes the inline consolidated metadata of format 3, which lie in the `zarr.json` of a group: the lock of that document is the
+group's own one when its attributes change and an ancestor's one when a node below changes, and has the same place in the order
+both times. Gathering (`consolidate`) reads the documents below without their locks: a read is one step, and a change that it
+misses is not through yet, for it still has to come up for the lock that gathering holds.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from functools import partial
-from typing import Any, TypeAlias
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeAlias
 from weakref import WeakValueDictionary
 
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Json, Key
-from ndzarr.errors import MetadataError, NodeNotFoundError
-from ndzarr.formats import consolidated, v2
-from ndzarr.formats.document import parse
+from ndzarr.errors import ArgumentError, MetadataError, NodeNotFoundError
+from ndzarr.formats import consolidated, v2, v3
+from ndzarr.formats.consolidated import Consolidated, Documents, relative_path
+from ndzarr.formats.document import dump_attributes, parse, too_deep
 from ndzarr.keys import join
 from ndzarr.metadata import ArrayMeta, GroupMeta
 from ndzarr.stores.base import Store
 
 Meta: TypeAlias = ArrayMeta | GroupMeta
+Change: TypeAlias = Callable[[dict[str, Json]], object]
 
 
 class _NodeLock:
@@ -46,7 +60,10 @@ _node_locks_lock = threading.Lock()
 
 
 def node_lock(store: Store, path: str, document: str = v2.ARRAY) -> _NodeLock:
-    """The process-wide lock of a node: of its documents and, for `append` and `resize`, of its shape."""
+    """The process-wide lock of a node, or with `document` that of one of its documents.
+
+    A node's own lock goes by the key of its `.zarray`, whichever format it has or will have: that document has no lock besides.
+    """
     identity = store.object_id(join(path, document))
     with _node_locks_lock:
         return _node_locks.setdefault(identity, _NodeLock())
@@ -78,110 +95,231 @@ def _document(store: Store, key: Key) -> Buffer | None:
 
 
 def _in_store(store: Store, path: str, error: MetadataError) -> MetadataError:
+    if error.store is not None:
+        return error
     return MetadataError(
         f"cannot open {path or '/'!r} in {store.url}: {error}",
         store=store.url,
         path=path,
         key=error.key,
+        codec=error.codec,
         field=error.field,
         found=error.found,
         expected=error.expected,
     )
 
 
-# ---- read --------------------------------------------------------------------------------
+def _nowhere(store: Store, path: str) -> NodeNotFoundError:
+    names = ", ".join(repr(join(path, name)) for name in (v3.NODE, v2.ARRAY, v2.GROUP))
+    return NodeNotFoundError(
+        f"no array or group at {path or '/'!r} in {store.url}: found none of {names}", store=store.url, path=path
+    )
 
 
-def find(store: Store, path: str) -> Meta | None:
-    """The node's metadata, None when there is no node. Two requests for an array, three for a group."""
-    key = join(path, v2.ARRAY)
-    try:
+# ---- the two formats --------------------------------------------------------------------------------
+
+
+class _Format(Protocol):
+    """How the nodes of one format lie in a store."""
+
+    def find(self, store: Store, path: str) -> Meta | None: ...
+    def kind(self, store: Store, path: str) -> str | None: ...
+    def write(self, store: Store, path: str, meta: Meta) -> None: ...
+    def write_shape(self, store: Store, path: str, meta: ArrayMeta) -> None: ...
+    def attributes(self, store: Store, path: str) -> dict[str, Json]: ...
+    def update(self, store: Store, path: str, change: Change) -> dict[str, Json]: ...
+    def consolidated(self, store: Store, path: str, meta: GroupMeta) -> Consolidated | None: ...
+    def consolidate(self, store: Store, path: str) -> int: ...
+
+
+class _Format2:
+    """`.zarray` or `.zgroup`, and `.zattrs` beside it."""
+
+    def find(self, store: Store, path: str) -> Meta | None:
+        key = join(path, v2.ARRAY)
         data = _document(store, key)
         if data is not None:
             return v2.read_array(data, _document(store, join(path, v2.ATTRIBUTES)), key)
         key = join(path, v2.GROUP)
         data = _document(store, key)
-        if data is not None:
-            return v2.read_group(data, _document(store, join(path, v2.ATTRIBUTES)), key)
+        return None if data is None else v2.read_group(data, _document(store, join(path, v2.ATTRIBUTES)), key)
+
+    def kind(self, store: Store, path: str) -> str | None:
+        if store.exists(join(path, v2.ARRAY)):
+            return "array"
+        return "group" if store.exists(join(path, v2.GROUP)) else None
+
+    def write(self, store: Store, path: str, meta: Meta) -> None:
+        # Attributes first, so that no reader sees the node without them.
+        documents = v2.node_to_json(meta)
+        for name, document in documents.items():
+            store.set(join(path, name), v2.write(name, document))
+        _changed(store, path, documents)
+
+    def write_shape(self, store: Store, path: str, meta: ArrayMeta) -> None:
+        document = v2.array_to_json(meta)
+        store.set(join(path, v2.ARRAY), v2.write(v2.ARRAY, document))
+        _changed(store, path, {v2.ARRAY: document})
+
+    def attributes(self, store: Store, path: str) -> dict[str, Json]:
+        return v2.read_attributes(_document(store, join(path, v2.ATTRIBUTES)), join(path, v2.ARRAY))
+
+    def update(self, store: Store, path: str, change: Change) -> dict[str, Json]:
+        with node_lock(store, path, v2.ATTRIBUTES):
+            attributes = self.attributes(store, path)
+            change(attributes)
+            store.set(join(path, v2.ATTRIBUTES), v2.write_attributes(attributes))
+            _changed(store, path, {v2.ATTRIBUTES: attributes})
+        return attributes
+
+    def consolidated(self, store: Store, path: str, meta: GroupMeta) -> Consolidated | None:
+        key = join(path, v2.CONSOLIDATED)
+        data = _document(store, key)
+        return None if data is None else consolidated.of_v2(consolidated.read(data, key), path, f"{key} in {store.url}")
+
+    def consolidate(self, store: Store, path: str) -> int:
+        prefix = path + "/" if path else ""
+        documents = {}
+        with node_lock(store, path, v2.CONSOLIDATED):
+            for key in _keys(store, path, (v2.ARRAY, v2.GROUP), (v3.NODE,)):
+                if key.rpartition("/")[2] in (v2.ARRAY, v2.GROUP, v2.ATTRIBUTES):
+                    data = _document(store, key)
+                    if data is not None:
+                        documents[key[len(prefix) :]] = parse(data, key)
+            written = _dumped(consolidated.v2_document(documents), dump_attributes)
+            if written is None:
+                raise _too_much(store, path)
+            store.set(prefix + v2.CONSOLIDATED, written)
+        return len(documents)
+
+
+class _Format3:
+    """`zarr.json`, with everything in it."""
+
+    def _read(self, store: Store, path: str) -> dict[str, Json] | None:
+        key = join(path, v3.NODE)
+        data = _document(store, key)
+        return None if data is None else parse(data, key)
+
+    def _read_own(self, store: Store, path: str) -> dict[str, Json]:
+        document = self._read(store, path)
+        if document is None:
+            raise _nowhere(store, path)
+        return document
+
+    def find(self, store: Store, path: str) -> Meta | None:
+        document = self._read(store, path)
+        return None if document is None else v3.node_from_json(document, join(path, v3.NODE))
+
+    def kind(self, store: Store, path: str) -> str | None:
+        try:
+            document = self._read(store, path)
+            return None if document is None else v3.node_type(document)
+        except MetadataError:
+            return "damaged"
+
+    def write(self, store: Store, path: str, meta: Meta) -> None:
+        with node_lock(store, path, v3.NODE):
+            self._set(store, path, v3.node_to_json(meta))
+
+    def _set(self, store: Store, path: str, document: Mapping[str, Json]) -> None:
+        store.set(join(path, v3.NODE), v3.write(document))
+        _changed(store, path, {v3.NODE: document})
+
+    def write_shape(self, store: Store, path: str, meta: ArrayMeta) -> None:
+        with node_lock(store, path, v3.NODE):
+            self._set(store, path, v3.with_shape(self._read_own(store, path), meta))
+
+    def attributes(self, store: Store, path: str) -> dict[str, Json]:
+        return v3.attributes_of(self._read_own(store, path))
+
+    def update(self, store: Store, path: str, change: Change) -> dict[str, Json]:
+        with node_lock(store, path, v3.NODE):
+            document = self._read_own(store, path)
+            attributes = dict(v3.attributes_of(document))
+            change(attributes)
+            self._set(store, path, v3.with_attributes(document, attributes))
+        return attributes
+
+    def consolidated(self, store: Store, path: str, meta: GroupMeta) -> Consolidated | None:
+        key = join(path, v3.NODE)
+        nodes = consolidated.inline(meta.extra, key)
+        return None if nodes is None else consolidated.of_v3(nodes, path, f"{key} in {store.url}")
+
+    def consolidate(self, store: Store, path: str) -> int:
+        own = join(path, v3.NODE)
+        nodes = {}
+        with node_lock(store, path, v3.NODE):
+            document = self._read_own(store, path)
+            for key in _keys(store, path, (v3.NODE,), (v2.ARRAY, v2.GROUP)):
+                above, _, name = key.rpartition("/")
+                if name == v3.NODE and key != own:
+                    data = _document(store, key)
+                    if data is not None:
+                        nodes[relative_path(above, path)] = parse(data, key)
+            written = _dumped(consolidated.with_inline(document, nodes), v3.write)
+            if written is None:
+                raise _too_much(store, path)
+            store.set(own, written)
+        return len(nodes)
+
+
+#: By version, the newest first: where a node has the documents of both formats, that one counts.
+_FORMATS: dict[int, _Format] = {3: _Format3(), 2: _Format2()}
+_DOCUMENTS = (v3.NODE, v2.ARRAY, v2.GROUP, v2.ATTRIBUTES, v2.CONSOLIDATED)
+
+
+def _order(zarr_format: int | None) -> list[_Format]:
+    """The formats in the order in which to look for a node that is likely to be of the one given."""
+    hinted = _FORMATS.get(zarr_format or 0)
+    return sorted(_FORMATS.values(), key=lambda form: form is not hinted)
+
+
+# ---- read --------------------------------------------------------------------------------
+
+
+def find(store: Store, path: str, zarr_format: int | None = None) -> Meta | None:
+    """The node's metadata, None when there is no node.
+
+    `zarr_format`: which format to look for first, the parent group's say; it changes nothing else. One request for a node of
+    format 3; for one of format 2, besides those that look for the other, two for an array and three for a group.
+    """
+    try:
+        for form in _order(zarr_format):
+            meta = form.find(store, path)
+            if meta is not None:
+                return meta
     except MetadataError as error:
         raise _in_store(store, path, error) from error
     return None
 
 
-def read(store: Store, path: str) -> Meta:
-    """The node's metadata; NodeNotFoundError when there is no node."""
-    meta = find(store, path)
+def read(store: Store, path: str, zarr_format: int | None = None) -> Meta:
+    """As `find`, but NodeNotFoundError when there is no node."""
+    meta = find(store, path, zarr_format)
     if meta is None:
-        hint = ""
-        if store.exists(join(path, "zarr.json")):
-            hint = "; there is a 'zarr.json', but this version reads format 2 only"
-        raise NodeNotFoundError(
-            f"no array or group at {path or '/'!r} in {store.url}: found neither {join(path, v2.ARRAY)!r} nor "
-            f"{join(path, v2.GROUP)!r}{hint}",
-            store=store.url,
-            path=path,
-        )
+        raise _nowhere(store, path)
     return meta
 
 
-def kind(store: Store, path: str) -> str | None:
-    """ "array", "group" or None, without reading what the node says."""
-    if store.exists(join(path, v2.ARRAY)):
-        return "array"
-    return "group" if store.exists(join(path, v2.GROUP)) else None
+def kind(store: Store, path: str, zarr_format: int | None = None) -> str | None:
+    """ "array", "group", "damaged" for a `zarr.json` that says neither, or None; nothing else of the node is understood."""
+    for form in _order(zarr_format):
+        found = form.kind(store, path)
+        if found is not None:
+            return found
+    return None
 
 
-def children(store: Store, path: str) -> Iterator[str]:
+def children(store: Store, path: str, zarr_format: int | None = None) -> Iterator[str]:
     """The names of the nodes directly under a group, sorted, from one listing of its directory and a look at each.
 
     Keys in a store are never interpreted: a name that no path may have is passed over.
     """
     prefix = path + "/" if path else ""
     for name in sorted(store.list_dir(prefix)):
-        if name.endswith("/") and kind(store, prefix + name[:-1]):
+        if name.endswith("/") and kind(store, prefix + name[:-1], zarr_format):
             yield name[:-1]
-
-
-# ---- write --------------------------------------------------------------------------------
-
-
-def write_array(store: Store, path: str, meta: ArrayMeta, *, attributes: bool = True) -> None:
-    """Write an array's documents: attributes first, so that no reader sees the array without them."""
-    changes: dict[str, Mapping[str, Any]] = {v2.ARRAY: v2.array_to_json(meta)}
-    if attributes and meta.attributes:
-        store.set(join(path, v2.ATTRIBUTES), v2.write_attributes(meta.attributes))
-        changes[v2.ATTRIBUTES] = meta.attributes
-    store.set(join(path, v2.ARRAY), v2.write_array(meta))
-    _changed(store, path, changes)
-
-
-def write_group(store: Store, path: str, meta: GroupMeta) -> None:
-    """Write a group's documents."""
-    changes: dict[str, Mapping[str, Any]] = {v2.GROUP: {"zarr_format": 2, **meta.extra}}
-    if meta.attributes:
-        store.set(join(path, v2.ATTRIBUTES), v2.write_attributes(meta.attributes))
-        changes[v2.ATTRIBUTES] = meta.attributes
-    store.set(join(path, v2.GROUP), v2.write_group(meta))
-    _changed(store, path, changes)
-
-
-def update_attributes(store: Store, path: str, change: Callable[[dict[str, Json]], None]) -> dict[str, Json]:
-    """Read the node's attributes, let `change` change them, write them back; one step among this process's threads."""
-    key = join(path, v2.ATTRIBUTES)
-    with node_lock(store, path, v2.ATTRIBUTES):
-        attributes = read_attributes(store, path)
-        change(attributes)
-        store.set(key, v2.write_attributes(attributes))
-        _changed(store, path, {v2.ATTRIBUTES: attributes})
-    return attributes
-
-
-def read_attributes(store: Store, path: str) -> dict[str, Json]:
-    """The node's attributes as they are stored now."""
-    try:
-        return v2.read_attributes(_document(store, join(path, v2.ATTRIBUTES)), join(path, v2.ARRAY))
-    except MetadataError as error:
-        raise _in_store(store, path, error) from error
 
 
 def ancestors(path: str) -> Iterator[str]:
@@ -191,129 +329,213 @@ def ancestors(path: str) -> Iterator[str]:
         yield path
 
 
-def require_ancestors(store: Store, path: str) -> str | None:
-    """Make every path above `path` a group; the path of one that is an array, in which nothing can be made, or None."""
+def format_above(store: Store, path: str) -> int | None:
+    """The format of the nearest node above `path`, None where there is none."""
+    for above in ancestors(path):
+        for version, form in _FORMATS.items():
+            if form.kind(store, above) is not None:
+                return version
+    return None
+
+
+# ---- write --------------------------------------------------------------------------------
+
+
+def write(store: Store, path: str, meta: Meta) -> None:
+    """Write the documents of a new node, in its own format; the caller has seen to it that there is room."""
+    _FORMATS[meta.zarr_format].write(store, path, meta)
+
+
+def write_shape(store: Store, path: str, meta: ArrayMeta) -> None:
+    """Write the shape of an array, and its chunk grid if that had to grow, into its document.
+
+    In format 3 all else in the document, attributes too, stays as it is stored at this moment.
+    """
+    try:
+        _FORMATS[meta.zarr_format].write_shape(store, path, meta)
+    except MetadataError as error:
+        raise _in_store(store, path, error) from error
+
+
+def update_attributes(store: Store, path: str, change: Change, zarr_format: int | None = None) -> dict[str, Json]:
+    """Read the node's attributes, let `change` change them, write them back; one step among this process's threads.
+
+    All else in the document stays as found. `zarr_format`: the node's, looked up where it is not known.
+    """
+    try:
+        return _form(store, path, zarr_format).update(store, path, change)
+    except MetadataError as error:
+        raise _in_store(store, path, error) from error
+
+
+def read_attributes(store: Store, path: str, zarr_format: int | None = None) -> dict[str, Json]:
+    """The node's attributes as they are stored now."""
+    try:
+        return _form(store, path, zarr_format).attributes(store, path)
+    except MetadataError as error:
+        raise _in_store(store, path, error) from error
+
+
+def _form(store: Store, path: str, zarr_format: int | None) -> _Format:
+    known = _FORMATS.get(zarr_format or 0)
+    if known is not None:
+        return known
+    for form in _FORMATS.values():
+        if form.kind(store, path) is not None:
+            return form
+    raise _nowhere(store, path)
+
+
+def require_ancestors(store: Store, path: str, zarr_format: int) -> str | None:
+    """Make every path above `path` a group, of that format where it is new.
+
+    The path of one that is an array, in which nothing can be made, or None. MetadataError where one is damaged.
+    """
     missing = []
     for above in ancestors(path):
-        found = kind(store, above)
+        found = kind(store, above, zarr_format)
         if found == "array":
             return above
+        if found == "damaged":
+            read(store, above)  # raises
         if found == "group":
             break  # whoever made it made its ancestors
         missing.append(above)
     for above in reversed(missing):
-        write_group(store, above, GroupMeta())
+        # Somebody may be making the same one, with attributes, or another node in it.
+        with node_lock(store, above):
+            if kind(store, above, zarr_format) is None:
+                write(store, above, GroupMeta(zarr_format=zarr_format))
     return None
 
 
 def delete(store: Store, path: str) -> None:
     """Remove a node with all that lies under it, its documents first: a node half deleted is no node."""
-    for document in (v2.ARRAY, v2.GROUP, v2.ATTRIBUTES, v2.CONSOLIDATED):
-        store.delete(join(path, document))
-    store.delete_prefix(path + "/" if path else "")
-    for above in ancestors(path):
-        _edit_consolidated(store, above, partial(_drop, _relative(path, above)))
+    with node_lock(store, path):
+        with node_lock(store, path, v3.NODE):  # a change of attributes would write the document again
+            for document in _DOCUMENTS:
+                store.delete(join(path, document))
+        store.delete_prefix(path + "/" if path else "")
+        _changed(store, path, None)
 
 
 def delete_remains(store: Store, path: str) -> None:
     """Remove what a deletion that was cut short may have left at `path`: documents and chunks, and nothing else.
 
-    For `overwrite` where no node is found; a directory may hold files that are none of ours.
+    For `overwrite` where no node is found; a directory may hold files that are none of ours, and nodes further down.
     """
     prefix = path + "/" if path else ""
-    documents = {v2.ATTRIBUTES, v2.CONSOLIDATED}
-    for key in list(store.list(prefix)):
-        name = key[len(prefix) :]
-        if name in documents or all(part.isdecimal() for part in name.replace("/", ".").split(".")):
-            store.delete(key)
+    names = [key[len(prefix) :] for key in store.list(prefix)]
+    inner = {above for above, _, name in (name.rpartition("/") for name in names) if above and name in _DOCUMENTS}
+    for name in names:
+        if any(above in inner for above in ancestors(name)):
+            continue
+        if name in _DOCUMENTS or _is_chunk(name):
+            store.delete(prefix + name)
+
+
+def _is_chunk(name: str) -> bool:
+    """Whether a chunk may have this name by any encoding: "0.1", "0/1", "c", "c.0.1", "c/0/1"."""
+    parts = name.replace("/", ".").split(".")
+    return all(part.isdecimal() for part in (parts[1:] if parts[0] == "c" else parts))
 
 
 # ---- consolidated metadata --------------------------------------------------------------------------------
 
 
 def consolidate(store: Store, path: str) -> int:
-    """Write `.zmetadata` for the group at `path` from the documents under it; how many documents it holds.
+    """Write the consolidated metadata of the group at `path` from the documents under it; how many documents they hold.
 
-    Under the lock that changes of it take, so that a change made meanwhile is either in what is read or made afterwards.
+    Under the lock that changes of them take, so that a change made meanwhile is either in what is read or made afterwards.
+    ArgumentError where nodes of both formats lie under the group: neither format has a place for the other's.
     """
-    prefix = path + "/" if path else ""
-    documents = {}
-    with node_lock(store, path, v2.CONSOLIDATED):
-        for key in sorted(store.list(prefix)):
-            if key.rpartition("/")[2] in (v2.ARRAY, v2.GROUP, v2.ATTRIBUTES):
-                data = _document(store, key)
-                if data is not None:
-                    documents[key[len(prefix) :]] = parse(data, key)
-        store.set(prefix + v2.CONSOLIDATED, consolidated.write(documents))
-    return len(documents)
-
-
-def read_consolidated(store: Store, path: str) -> dict[str, Json] | None:
-    """The documents that the group's `.zmetadata` holds, by key relative to it; None when there is none."""
-    key = join(path, v2.CONSOLIDATED)
     try:
-        data = _document(store, key)
-        return None if data is None else consolidated.read(data, key)
+        return _form(store, path, None).consolidate(store, path)
     except MetadataError as error:
         raise _in_store(store, path, error) from error
 
 
-def consolidated_meta(documents: Mapping[str, Json], path: str, name: str) -> Meta | None:
-    """The metadata of the node at `path`, relative to the consolidated group, from its documents."""
-    key = join(path, v2.ARRAY)
-    attributes = documents.get(join(path, v2.ATTRIBUTES), {})
-    if key in documents:
-        return v2.array_from_json(documents[key], attributes, f"{name}[{key!r}]")
-    key = join(path, v2.GROUP)
-    if key in documents:
-        return v2.group_from_json(documents[key], attributes, f"{name}[{key!r}]")
-    return None
+def _keys(store: Store, path: str, own: Sequence[str], other: Sequence[str]) -> list[Key]:
+    """All keys under a group, sorted; ArgumentError for a node that has documents of the other format only."""
+    keys = sorted(store.list(path + "/" if path else ""))
+    stray = consolidated.alone(keys, own, other)
+    if stray is not None:
+        raise ArgumentError(
+            f"cannot consolidate {path or '/'!r} in {store.url}: {stray!r} is of another format than the group",
+            path=path,
+            key=stray,
+        )
+    return keys
 
 
-def consolidated_children(documents: Mapping[str, Json], path: str) -> list[str]:
-    """The names of the nodes directly under a group of consolidated metadata, sorted."""
-    prefix = path + "/" if path else ""
-    names = set()
-    for key in documents:
-        if key.startswith(prefix):
-            name, slash, document = key[len(prefix) :].partition("/")
-            if slash and document in (v2.ARRAY, v2.GROUP):
-                names.add(name)
-    return sorted(names)
+def read_consolidated(store: Store, path: str, meta: GroupMeta) -> Consolidated | None:
+    """The group's consolidated metadata, None when it has none. One request in format 2, none in format 3."""
+    try:
+        return _FORMATS[meta.zarr_format].consolidated(store, path, meta)
+    except MetadataError as error:
+        raise _in_store(store, path, error) from error
 
 
-def _relative(path: str, above: str) -> str:
-    return path[len(above) + 1 :] if above else path
+def _dumped(document: Mapping[str, Json], dump: Callable[[Mapping[str, Json]], bytes]) -> bytes | None:
+    """The bytes of consolidated metadata; None where they would be too many, or nest too deep, to be read again."""
+    data = None if too_deep(document) else dump(document)
+    return data if data is not None and len(data) <= config.current().max_metadata else None
 
 
-def _changed(store: Store, path: str, changes: Mapping[str, Mapping[str, Any]]) -> None:
-    """Keep every `.zmetadata` at or above the node true (promise P19); those that are not there stay away."""
-    for above in (path, *ancestors(path)):
-        relative = "" if path == above else _relative(path, above)
-        _edit_consolidated(store, above, partial(_put, {join(relative, name): dict(c) for name, c in changes.items()}))
+def _too_much(store: Store, path: str) -> ArgumentError:
+    return ArgumentError(
+        f"cannot consolidate {path or '/'!r} in {store.url}: the document would nest deeper, or be larger, than what can be "
+        "read again; options(max_metadata=) allows more bytes",
+        store=store.url,
+        path=path,
+    )
 
 
-def _edit_consolidated(store: Store, path: str, edit: Callable[[dict[str, Json]], object]) -> None:
+def _changed(store: Store, path: str, change: Documents | None) -> None:
+    """Keep all consolidated metadata at or above the node true (promise P19); those that are not there stay away.
+
+    `change`: the node's documents that were written; None where it was deleted.
+    """
+    # A group's own `zarr.json` says nothing of itself a second time, its `.zmetadata` does.
+    if change is not None and v3.NODE not in change:
+        _edit_v2(store, path, "", change)
+    for above in ancestors(path):
+        relative = relative_path(path, above)
+        if not _edit_v3(store, above, relative, change):
+            _edit_v2(store, above, relative, change)
+
+
+def _edit_v2(store: Store, path: str, relative: str, change: Documents | None) -> None:
     key = join(path, v2.CONSOLIDATED)
     with node_lock(store, path, v2.CONSOLIDATED):
         if not store.exists(key):
             return
         try:
             data = _document(store, key)
-            documents = {} if data is None else consolidated.read(data, key)
+            documents = consolidated.changed_v2({} if data is None else consolidated.read(data, key), relative, change)
         except MetadataError:
-            # Nobody can go by a document that cannot be read; without it every reader looks at the nodes themselves.
+            documents = None
+        written = None if documents is None else _dumped(consolidated.v2_document(documents), dump_attributes)
+        if written is None:
+            # Nobody can go by a document that cannot be read or be true; without it every reader looks at the nodes themselves.
             store.delete(key)
-            return
-        if data is not None:
-            edit(documents)
-            store.set(key, consolidated.write(documents))
+        else:
+            store.set(key, written)
 
 
-def _put(changes: dict[str, Json], documents: dict[str, Json]) -> None:
-    documents.update(changes)
-
-
-def _drop(path: str, documents: dict[str, Json]) -> None:
-    for key in [k for k in documents if k == path or k.startswith(path + "/")]:
-        del documents[key]
+def _edit_v3(store: Store, path: str, relative: str, change: Documents | None) -> bool:
+    """Whether there is a `zarr.json`, which then has been seen to."""
+    key = join(path, v3.NODE)
+    with node_lock(store, path, v3.NODE):
+        try:
+            data = _document(store, key)
+            if data is None:
+                return False
+            # Most groups have none, and need not be parsed to know it.
+            document = parse(data, key) if v3.CONSOLIDATED.encode() in bytes(data) else {}
+        except MetadataError:
+            return True  # a group that nobody can open misleads nobody
+        if document.get(v3.CONSOLIDATED) is not None:
+            written = _dumped(consolidated.changed_v3(document, relative, change), v3.write)
+            store.set(key, v3.write(consolidated.without_inline(document)) if written is None else written)
+    return True

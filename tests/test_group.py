@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import pickle
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,14 @@ import pytest
 import ndzarr
 
 
+@pytest.fixture(params=[2, 3], ids=["v2", "v3"])
+def version(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
 @pytest.fixture
-def g() -> ndzarr.Group:
-    g = ndzarr.create_group(attributes={"title": "t"})
+def g(version: int) -> ndzarr.Group:
+    g = ndzarr.create_group(attributes={"title": "t"}, zarr_format=version)
     g.create_array("a", shape=(3,), dtype="i4")[:] = [1, 2, 3]
     g.create_group("b", attributes={"n": 1})
     g["b/c/d"] = np.arange(4.0)
@@ -110,11 +116,30 @@ def test_attributes(g: ndzarr.Group) -> None:
     assert len(g.attrs) == 4
     g.attrs.put({"only": None})
     assert repr(g.attrs) == "Attributes({'only': None})"
-    assert json.loads(bytes(g.store.get(".zattrs") or b"")) == {"only": None}
+    assert dict(ndzarr.open_group(g.store).attrs) == {"only": None}
     with pytest.raises(ndzarr.ArgumentError, match="JSON"):
         g.attrs["bad"] = object()
-    g.attrs["nan"] = float("nan")
-    assert b"NaN" in bytes(g.store.get(".zattrs") or b"")
+
+
+def test_nan_as_an_attribute(g: ndzarr.Group, version: int) -> None:
+    """Promise P20: written bare in format 2, refused by name in format 3, read in both."""
+    if version == 2:
+        g.attrs["nan"] = float("nan")
+        assert b"NaN" in bytes(g.store.get(".zattrs") or b"")
+        assert np.isnan(ndzarr.open_group(g.store).attrs["nan"])
+        return
+    before = {k: bytes(g.store.get(k) or b"") for k in g.store.list()}
+    for attempt in (
+        lambda: g.attrs.update(nan=float("nan")),
+        lambda: g.create_group("new", attributes={"nan": [float("nan")]}),
+        lambda: g.create_array("a", shape=3, attributes={"x": {"nan": float("inf")}}, overwrite=True),
+    ):
+        with pytest.raises(ndzarr.ArgumentError, match=r"attributes\.(x\.)?nan"):
+            attempt()
+    assert {k: bytes(g.store.get(k) or b"") for k in g.store.list()} == before
+    document = json.loads(before["zarr.json"])
+    g.store.set("zarr.json", json.dumps({**document, "attributes": {"nan": float("nan")}}).encode())
+    g.attrs["other"] = 1  # what somebody else wrote stays
     assert np.isnan(ndzarr.open_group(g.store).attrs["nan"])
 
 
@@ -149,7 +174,7 @@ def test_pickling(g: ndzarr.Group) -> None:
 # ---- consolidated metadata --------------------------------------------------------------------------------
 
 
-def test_consolidated_groups_open_with_few_requests(g: ndzarr.Group) -> None:
+def test_consolidated_groups_open_with_few_requests(g: ndzarr.Group, version: int) -> None:
     for n in range(20):
         g.create_array(f"many/{n}", shape=(3,), attributes={"n": n})
     store = ndzarr.FaultStore(g.store)
@@ -157,7 +182,7 @@ def test_consolidated_groups_open_with_few_requests(g: ndzarr.Group) -> None:
     store.clear()
     c = ndzarr.open_group(store)
     opened = len(store.log)
-    assert opened <= 4
+    assert opened == (1 if version == 3 else 5)
     assert [name for name, _ in c.members(None)] == [name for name, _ in g.members(None)]
     assert sum(a.attrs["n"] for _, a in c["many"].arrays()) == 190
     assert len(store.log) == opened
@@ -184,15 +209,26 @@ def test_our_own_writes_keep_consolidated_metadata_true(g: ndzarr.Group) -> None
     assert c.attrs["title"] == "other"
 
 
-def test_damaged_consolidated_metadata(g: ndzarr.Group) -> None:
-    g.store.set(".zmetadata", b"{}")
-    with pytest.raises(ndzarr.MetadataError, match="zarr_consolidated_format"):
-        ndzarr.open_group(g.store)
-    g.store.set(".zmetadata", b'{"zarr_consolidated_format": 1, "metadata": {"a/.zarray": {}}}')
-    with pytest.raises(ndzarr.MetadataError, match="zarr_format"):
-        ndzarr.open_group(g.store)["a"]
+def test_damaged_consolidated_metadata(g: ndzarr.Group, version: int) -> None:
     with pytest.raises(ndzarr.ArgumentError):
         ndzarr.consolidate(g.store, path="a")
+    if version == 2:
+        g.store.set(".zmetadata", b"{}")
+        with pytest.raises(ndzarr.MetadataError, match="zarr_consolidated_format"):
+            ndzarr.open_group(g.store)
+        g.store.set(".zmetadata", b'{"zarr_consolidated_format": 1, "metadata": {"a/.zarray": {}}}')
+    else:
+        with_inline(g, [])
+        with pytest.raises(ndzarr.MetadataError, match="consolidated_metadata"):
+            ndzarr.open_group(g.store)
+        with_inline(g, {"kind": "inline", "must_understand": False, "metadata": {"a": {}}})
+    with pytest.raises(ndzarr.MetadataError, match="zarr_format"):
+        ndzarr.open_group(g.store)["a"]
+
+
+def with_inline(g: ndzarr.Group, value: Any) -> None:
+    document = json.loads(bytes(g.store.get("zarr.json") or b""))
+    g.store.set("zarr.json", json.dumps({**document, "consolidated_metadata": value}).encode())
 
 
 def test_consolidating_while_others_write_is_never_stale(g: ndzarr.Group) -> None:
@@ -216,13 +252,163 @@ def test_consolidating_while_others_write_is_never_stale(g: ndzarr.Group) -> Non
     assert ndzarr.open_group(g.store)["a"].attrs["n"] == ndzarr.open_array(g.store, path="a").attrs["n"]
 
 
-def test_an_unreadable_consolidated_document_is_dropped_by_the_next_change(g: ndzarr.Group) -> None:
-    g.store.set(".zmetadata", b"{")
+def test_an_unreadable_consolidated_document_is_dropped_by_the_next_change(g: ndzarr.Group, version: int) -> None:
+    if version == 2:
+        g.store.set(".zmetadata", b"{")
+    else:
+        with_inline(g, {"kind": "inline", "must_understand": False, "metadata": [1]})
     g["a"].attrs["x"] = 1
     assert g.store.get(".zmetadata") is None
+    assert b"consolidated_metadata" not in bytes(g.store.get("zarr.json") or b"")
     assert ndzarr.open_group(g.store)["a"].attrs["x"] == 1
+    assert ndzarr.open_group(g.store).attrs["title"] == "t"
 
 
 def test_names_that_nothing_can_have(g: ndzarr.Group) -> None:
     for name in ("", "..", "a/../b", "\x00"):
         assert name not in g
+
+
+# ---- formats --------------------------------------------------------------------------------
+
+
+def test_members_have_the_format_of_the_group_above(g: ndzarr.Group, version: int) -> None:
+    assert {node.zarr_format for _, node in g.members(None)} == {version}
+    other = 5 - version
+    g.create_group("other", zarr_format=other)
+    assert g.create_array("other/x/y", shape=1).zarr_format == other
+    assert g["other"].create_array("z", shape=1).zarr_format == other
+    assert g.require_group("other/w").zarr_format == other
+    assert g.create_array("mine/deep", shape=1).zarr_format == version
+    assert ndzarr.create_array(g.store, path="b/q/r", shape=1).zarr_format == version
+    assert sorted(g) == ["a", "b", "mine", "other"]
+    assert [name for name, _ in g["other"].members(None)] == ["w", "x", "x/y", "z"]
+
+
+def test_consolidated_metadata_cannot_hold_nodes_of_two_formats(g: ndzarr.Group, version: int) -> None:
+    ndzarr.consolidate(g.store)
+    ndzarr.consolidate(g.store, path="b")
+    g.create_array("x", shape=1, zarr_format=5 - version)
+    live = ndzarr.open_group(g.store)
+    assert live._consolidated is None
+    assert list(live) == ["a", "b", "x"]
+    assert ndzarr.open_group(g.store, path="b")._consolidated is not None
+    with pytest.raises(ndzarr.ArgumentError, match="another format"):
+        ndzarr.consolidate(g.store)
+    del g["x"]
+    assert list(ndzarr.consolidate(g.store)) == ["a", "b"]
+
+
+def test_consolidated_metadata_as_zarr_python_writes_them() -> None:
+    g = ndzarr.create_group(zarr_format=3)
+    g["b/x"] = [1]
+    g["a"] = [1.0]
+    ndzarr.consolidate(g.store)
+    found = json.loads(bytes(g.store.get("zarr.json") or b""))["consolidated_metadata"]
+    assert list(found) == ["kind", "must_understand", "metadata"]
+    assert (found["kind"], found["must_understand"]) == ("inline", False)
+    assert list(found["metadata"]) == ["a", "b", "b/x"]
+    empty = {"kind": "inline", "must_understand": False, "metadata": {}}
+    assert found["metadata"]["b"] == {**json.loads(bytes(g.store.get("b/zarr.json") or b"")), "consolidated_metadata": empty}
+    assert found["metadata"]["b/x"] == json.loads(bytes(g.store.get("b/x/zarr.json") or b""))
+
+
+def test_nested_consolidated_metadata_are_read_and_stay_true() -> None:
+    """Groups inside may have their own; the specification does not forbid it."""
+    g = ndzarr.create_group(zarr_format=3)
+    g["b/x"] = [1]
+    documents = {key: json.loads(bytes(g.store.get(f"{key}/zarr.json") or b"")) for key in ("b", "b/x")}
+    inner = {"kind": "inline", "must_understand": False, "metadata": {"x": documents["b/x"]}}
+    outer = {**inner, "metadata": {"b": {**documents["b"], "consolidated_metadata": inner}}}
+    with_inline(g, outer)
+    assert [name for name, _ in ndzarr.open_group(g.store).members(None)] == ["b", "b/x"]
+    g["b/x"].resize(5)
+    c = ndzarr.open_group(g.store)
+    assert c._consolidated is not None
+    assert c["b/x"].shape == (5,)
+    del g["b/x"]
+    assert [name for name, _ in ndzarr.open_group(g.store).members(None)] == ["b"]
+
+
+def test_consolidated_metadata_of_an_unknown_kind_are_passed_over() -> None:
+    g = ndzarr.create_group(zarr_format=3)
+    g["x"] = [1]
+    for value in (None, {"kind": "elsewhere", "must_understand": False, "metadata": 3}):
+        with_inline(g, value)
+        assert list(ndzarr.open_group(g.store)) == ["x"]
+    g["y"] = [2]
+    assert list(ndzarr.open_group(g.store)) == ["x", "y"]
+
+
+def test_attributes_that_nest_deep_do_not_spoil_the_groups_above() -> None:
+    for version in (2, 3):
+        g = ndzarr.create_group(zarr_format=version)
+        g["x/y"] = [1]
+        ndzarr.consolidate(g.store)
+        deep: Any = 1
+        for _ in range(97):
+            deep = [deep]
+        try:
+            g["x/y"].attrs["deep"] = deep
+        except ndzarr.ArgumentError:
+            assert version == 3
+        assert ndzarr.open_group(g.store)["x/y"].shape == (1,)
+        assert ("deep" in ndzarr.open_group(g.store)["x/y"].attrs) == (version == 2)
+
+
+def test_the_deepest_attributes_of_format_3_can_be_consolidated() -> None:
+    g = ndzarr.create_group(zarr_format=3)
+    deep: Any = 1
+    for _ in range(87):
+        deep = [deep]
+    g["a/b/x"] = [1]
+    g["a/b/x"].attrs["deep"] = deep
+    assert ndzarr.consolidate(g.store)["a/b/x"].attrs["deep"] == deep
+    for make in (lambda: g.attrs.update(deep=[deep]), lambda: g.create_group("y", attributes={"deep": [deep]})):
+        with pytest.raises(ndzarr.ArgumentError, match="deep"):
+            make()
+
+
+def test_a_group_converted_in_place_is_of_the_newer_format() -> None:
+    data: dict[str, bytes] = {}
+    ndzarr.create_group(data, zarr_format=2, attributes={"n": 2})["x"] = [1]
+    ndzarr.create_group(other := {}, zarr_format=3, attributes={"n": 3})["x"] = [1, 2]
+    both = {**data, **other}
+    g = ndzarr.open_group(both)
+    assert (g.attrs["n"], g["x"].shape) == (3, (2,))
+    ndzarr.consolidate(both)
+    assert ndzarr.open_group(both)["x"].shape == (2,)
+
+
+def test_names_that_format_3_reserves() -> None:
+    g = ndzarr.create_group(zarr_format=3)
+    for name in ("__x", "...", "zarr.json", "a/__b"):
+        for make in (lambda name=name: g.create_group(name), lambda name=name: g.create_array(name, shape=1)):
+            with pytest.raises(ndzarr.ArgumentError, match="format 3"):
+                make()
+    assert list(g.store.list()) == ["zarr.json"]
+    ndzarr.create_group(zarr_format=2).create_group("__x")
+
+
+def test_groups_made_from_below_keep_their_attributes() -> None:
+    """A member's ancestors are made while another thread makes one of them, with attributes."""
+    for version in (2, 3):
+        for _ in range(30):
+            store = ndzarr.MemoryStore()
+            barrier = threading.Barrier(2)
+
+            def below(store: ndzarr.MemoryStore = store, barrier: threading.Barrier = barrier, version: int = version) -> None:
+                barrier.wait()
+                ndzarr.create_array(store, path="a/b", shape=1, zarr_format=version)
+
+            thread = threading.Thread(target=below)
+            thread.start()
+            barrier.wait()
+            try:
+                ndzarr.create_group(store, path="a", attributes={"n": 1}, zarr_format=version)
+                made = True
+            except ndzarr.NodeExistsError:
+                made = False
+            thread.join()
+            assert dict(ndzarr.open_group(store, path="a").attrs) == ({"n": 1} if made else {})
+            assert "b" in ndzarr.open_group(store, path="a")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ndzarr._typing import Buffer, Json
+from ndzarr._typing import Buffer, Json, Shape
 from ndzarr.errors import ArgumentError, MetadataError
+from ndzarr.metadata import MAX_LENGTH, MAX_NDIM
 
 MAX_DEPTH = 100
+#: How deep a new `zarr.json` may nest: it is repeated, some levels down, in the consolidated metadata of every group above.
+MAX_NODE_DEPTH = MAX_DEPTH - 10
+
+_T = TypeVar("_T")
 
 
 def parse(data: Buffer, name: str) -> dict[str, Json]:
@@ -53,8 +59,14 @@ def _object(pairs: list[tuple[str, Json]], name: str) -> dict[str, Json]:
 
 
 def _check_depth(document: Json, name: str) -> None:
+    if too_deep(document):
+        raise MetadataError(f"{name!r} nests more than {MAX_DEPTH} deep", key=name)
+
+
+def too_deep(document: Json, most: int = MAX_DEPTH) -> bool:
+    """Whether a document nests deeper than `most`."""
     level = [document]
-    for _ in range(MAX_DEPTH):
+    for _ in range(most):
         level = [
             child
             for node in level
@@ -62,8 +74,45 @@ def _check_depth(document: Json, name: str) -> None:
             for child in (node.values() if isinstance(node, dict) else node)
         ]
         if not level:
-            return
-    raise MetadataError(f"{name!r} nests more than {MAX_DEPTH} deep", key=name)
+            return False
+    return True
+
+
+# ---- fields --------------------------------------------------------------------------------
+
+
+def wrong(field: str, found: Json, expected: str) -> MetadataError:
+    """The error for a field that holds what it may not."""
+    text = repr(found)
+    text = text if len(text) <= 200 else text[:200] + "..."
+    return MetadataError(f"field {field!r} is {text}, {expected}", field=field, found=found, expected=expected)
+
+
+def lengths(document: Mapping[str, Json], field: str) -> Shape:
+    """A list of lengths: integers, none negative, of at most 64 axes; MetadataError for anything else."""
+    found = document[field]
+    if not isinstance(found, list) or not all(type(n) is int and 0 <= n <= MAX_LENGTH for n in found):
+        raise wrong(field, found, "expected a list of integers, none negative, none over 2**63 - 1")
+    if len(found) > MAX_NDIM:
+        raise wrong(field, found, f"expected at most {MAX_NDIM} axes, as many as NumPy has")
+    return tuple(found)
+
+
+def located(name: str, make: Callable[[], _T]) -> _T:
+    """What `make` gives; its errors, and those of the values it makes, become MetadataErrors that name the document."""
+    try:
+        return make()
+    except MetadataError as error:
+        if error.key is not None:
+            raise
+        raise MetadataError(
+            f"{name!r}: {error}", key=name, field=error.field, found=error.found, expected=error.expected, codec=error.codec
+        ) from error
+    except ArgumentError as error:  # of ArrayMeta's own invariants, and of codecs
+        raise MetadataError(f"{name!r}: {error}", key=name, field=error.field, found=error.found, codec=error.codec) from error
+
+
+# ---- writing --------------------------------------------------------------------------------
 
 
 def dump(document: Mapping[str, Json]) -> bytes:
@@ -76,9 +125,34 @@ def dump_attributes(attributes: Mapping[str, Json]) -> bytes:
     return _dump(attributes, allow_nan=True)
 
 
-def _dump(document: Mapping[str, Json], *, allow_nan: bool) -> bytes:
+def dump_node(document: Mapping[str, Json]) -> bytes:
+    """A `zarr.json` document: two spaces, ASCII, its fields in the order they have.
+
+    NaN is written bare here, so that what was found so may be kept; `refuse_nan` is for what is new.
+    """
+    return _dump(document, allow_nan=True, indent=2, sort_keys=False)
+
+
+def refuse_nan(value: Json, where: str) -> None:
+    """Raise ArgumentError, naming the place, for a NaN or infinity: JSON has none, and no reader of format 3 need take them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ArgumentError(
+            f"{where} is {value!r}, which JSON cannot hold; write a string or null in its place, or use zarr_format=2, which "
+            "holds it bare",
+            field=where,
+            found=value,
+        )
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            refuse_nan(item, f"{where}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for n, item in enumerate(value):
+            refuse_nan(item, f"{where}[{n}]")
+
+
+def _dump(document: Mapping[str, Json], *, allow_nan: bool, indent: int = 4, sort_keys: bool = True) -> bytes:
     try:
-        text = json.dumps(plain(document), indent=4, sort_keys=True, allow_nan=allow_nan)
+        text = json.dumps(plain(document), indent=indent, sort_keys=sort_keys, allow_nan=allow_nan)
     except ValueError as error:
         if isinstance(error, ArgumentError):
             raise

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ndzarr._typing import Buffer, CodecSpec, Json, Shape
+from ndzarr._typing import Buffer, CodecSpec, Json
 from ndzarr.codecs.registry import kind_of
-from ndzarr.dtypes import dtype_from_v2, dtype_to_v2, fill_from_v2, fill_to_v2
+from ndzarr.dtypes.v2 import dtype_from_v2, dtype_to_v2, fill_from_v2, fill_to_v2
 from ndzarr.errors import ArgumentError, MetadataError
-from ndzarr.formats.document import dump, dump_attributes, parse
+from ndzarr.formats.document import dump, dump_attributes, lengths, located, parse, wrong
 from ndzarr.keys import KeyEncoding
-from ndzarr.metadata import MAX_LENGTH, MAX_NDIM, ArrayMeta, GroupMeta
+from ndzarr.metadata import ArrayMeta, GroupMeta
 
 ARRAY, GROUP, ATTRIBUTES, CONSOLIDATED = ".zarray", ".zgroup", ".zattrs", ".zmetadata"
 
@@ -36,39 +36,28 @@ def read_array(data: Buffer, attributes: Buffer | None, name: str = ARRAY) -> Ar
 
 def array_from_json(document: Mapping[str, Json], attributes: Mapping[str, Json], name: str = ARRAY) -> ArrayMeta:
     """`read_array` for documents that are parsed already."""
-    try:
-        return _array(document, attributes, name)
-    except MetadataError as error:
-        raise _located(error, name) from error
-    except ArgumentError as error:  # ArrayMeta's own invariants
-        raise MetadataError(f"{name!r}: {error}", key=name, field=error.field, found=error.found) from error
+    return located(name, lambda: _array(document, attributes))
 
 
-def _located(error: MetadataError, name: str) -> MetadataError:
-    if error.key is not None:
-        return error
-    return MetadataError(f"{name!r}: {error}", key=name, field=error.field, found=error.found, expected=error.expected)
-
-
-def _array(document: Mapping[str, Json], attributes: Mapping[str, Json], name: str) -> ArrayMeta:
+def _array(document: Mapping[str, Json], attributes: Mapping[str, Json]) -> ArrayMeta:
     _check_format(document)
     for field in _FIELDS:
         if field not in document:
             raise MetadataError(f"field {field!r} is missing", field=field, expected="present")
-    shape = _lengths(document, "shape")
-    chunks = _lengths(document, "chunks")
+    shape = lengths(document, "shape")
+    chunks = lengths(document, "chunks")
     if len(chunks) != len(shape):
-        raise _bad("chunks", document["chunks"], f"expected {len(shape)} lengths, as many as shape has")
+        raise wrong("chunks", document["chunks"], f"expected {len(shape)} lengths, as many as shape has")
     dtype = dtype_from_v2(document["dtype"])
     order = document["order"]
     if order not in ("C", "F"):
-        raise _bad("order", order, "expected 'C' or 'F'")
+        raise wrong("order", order, "expected 'C' or 'F'")
     separator = document.get("dimension_separator")
     if separator not in (".", "/", None):
-        raise _bad("dimension_separator", separator, "expected '.' or '/'")
+        raise wrong("dimension_separator", separator, "expected '.' or '/'")
     filters = document["filters"]
     if filters is not None and not isinstance(filters, list):
-        raise _bad("filters", filters, "expected null or a list")
+        raise wrong("filters", filters, "expected null or a list")
     codecs = [_codec(spec, f"filters[{n}]") for n, spec in enumerate(filters or ())]
     if document["compressor"] is not None:
         codecs.append(_codec(document["compressor"], "compressor"))
@@ -93,27 +82,12 @@ def _array(document: Mapping[str, Json], attributes: Mapping[str, Json], name: s
 def _check_format(document: Mapping[str, Json]) -> None:
     found = document.get("zarr_format")
     if type(found) is not int or found != 2:
-        raise _bad("zarr_format", found, "expected 2")
-
-
-def _bad(field: str, found: Json, expected: str) -> MetadataError:
-    text = repr(found)
-    text = text if len(text) <= 200 else text[:200] + "..."
-    return MetadataError(f"field {field!r} is {text}, {expected}", field=field, found=found, expected=expected)
-
-
-def _lengths(document: Mapping[str, Json], field: str) -> Shape:
-    found = document[field]
-    if not isinstance(found, list) or not all(type(n) is int and 0 <= n <= MAX_LENGTH for n in found):
-        raise _bad(field, found, "expected a list of integers, none negative, none over 2**63 - 1")
-    if len(found) > MAX_NDIM:
-        raise _bad(field, found, "expected at most 64 axes, as many as NumPy has")
-    return tuple(found)
+        raise wrong("zarr_format", found, "expected 2")
 
 
 def _codec(spec: Json, field: str) -> CodecSpec:
     if not isinstance(spec, dict) or not isinstance(spec.get("id"), str):
-        raise _bad(field, spec, "expected an object with an 'id'")
+        raise wrong(field, spec, "expected an object with an 'id'")
     return CodecSpec(PREFIX + spec["id"], {k: v for k, v in spec.items() if k != "id"})
 
 
@@ -138,10 +112,7 @@ def read_group(data: Buffer, attributes: Buffer | None, name: str = GROUP) -> Gr
 
 def group_from_json(document: Mapping[str, Json], attributes: Mapping[str, Json], name: str = GROUP) -> GroupMeta:
     """`read_group` for documents that are parsed already."""
-    try:
-        _check_format(document)
-    except MetadataError as error:
-        raise _located(error, name) from error
+    located(name, lambda: _check_format(document))
     return GroupMeta(attributes, 2, {k: v for k, v in document.items() if k != "zarr_format"})
 
 
@@ -172,7 +143,7 @@ def array_to_json(meta: ArrayMeta) -> dict[str, Json]:
     document: dict[str, Json] = {
         "zarr_format": 2,
         "shape": list(meta.shape),
-        "chunks": list(meta.chunks),
+        "chunks": _chunks(meta),
         "dtype": dtype_to_v2(meta.dtype),
         "compressor": compressor,
         "fill_value": fill_to_v2(meta.fill_value, meta.dtype, object_codec(specs)),
@@ -185,27 +156,30 @@ def array_to_json(meta: ArrayMeta) -> dict[str, Json]:
     return document
 
 
-def write_array(meta: ArrayMeta) -> bytes:
-    """The bytes of a `.zarray` document."""
-    return dump(array_to_json(meta))
+def _chunks(meta: ArrayMeta) -> list[int]:
+    if not all(isinstance(chunk, int) for chunk in meta.chunks):
+        raise ArgumentError("format 2 has no chunks of different lengths; pass zarr_format=3", field="chunks")
+    return [chunk for chunk in meta.chunks if isinstance(chunk, int)]
 
 
-def write_group(meta: GroupMeta) -> bytes:
-    """The bytes of a `.zgroup` document."""
-    return dump({"zarr_format": 2, **meta.extra})
+def node_to_json(meta: ArrayMeta | GroupMeta) -> dict[str, dict[str, Json]]:
+    """The documents of a node by name, in the order in which to write them: attributes first, and only where there are any."""
+    documents: dict[str, dict[str, Json]] = {ATTRIBUTES: dict(meta.attributes)} if meta.attributes else {}
+    if isinstance(meta, ArrayMeta):
+        documents[ARRAY] = array_to_json(meta)
+    else:
+        documents[GROUP] = {"zarr_format": 2, **meta.extra}
+    return documents
+
+
+def write(name: str, document: Mapping[str, Json]) -> bytes:
+    """The bytes of the document of that name."""
+    return dump_attributes(document) if name == ATTRIBUTES else dump(document)
 
 
 def write_attributes(attributes: Mapping[str, Json]) -> bytes:
     """The bytes of a `.zattrs` document."""
     return dump_attributes(attributes)
-
-
-def check_format(zarr_format: int | None) -> None:
-    """ArgumentError for a format that this version cannot write."""
-    if zarr_format not in (None, 2):
-        raise ArgumentError(
-            f"zarr_format is {zarr_format!r}; this version writes format 2 only", field="zarr_format", found=zarr_format
-        )
 
 
 def with_dimension_names(meta: ArrayMeta, names: tuple[str | None, ...] | None) -> ArrayMeta:
