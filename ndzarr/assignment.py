@@ -13,7 +13,7 @@ import numpy as np
 
 from ndzarr._typing import DType, NDArray, Shape
 from ndzarr.errors import ArgumentError, SelectionTypeError
-from ndzarr.selection import LateSelectionError, Selection, Take, in_numpy_order, select
+from ndzarr.selection import LateSelectionError, Selection, Span, in_numpy_order, select
 
 
 def cast(value: Any, dtype: DType, selection: Selection, shape: Shape) -> NDArray:
@@ -30,15 +30,17 @@ def cast(value: Any, dtype: DType, selection: Selection, shape: Shape) -> NDArra
         array = value
         _check_mask_value(array, selection)
         if value.dtype != dtype:
-            spread(value, selection, shape[len(selection.shape) :])  # whether it fits comes before whether it can be cast
-            # Nothing selected, nothing cast; but NumPy's short way for `a[indices] = value`, both 1-d, casts first.
-            if 0 not in shape or (len(selection.picks) == 1 and type(selection.picks[0]) is Take and not selection.mask):
+            if selection.fancy or np.can_cast(value.dtype, dtype, "unsafe"):
+                # Whether it fits comes before whether it can be cast.
+                spread(value, selection, shape[len(selection.shape) :])
+            # Where nothing is selected nothing is cast, but what could never be is refused.
+            if 0 not in shape or _cast_first(value, dtype, selection) or not (selection.mask or _castable(value.dtype, dtype)):
                 array = value.astype(dtype)
+    elif dtype.kind in ("OT" if selection.fancy else "O") and not selection.mask:
+        array = np.empty(shape, dtype)
+        array[...] = value
     elif selection.fancy or (hasattr(value, "__array__") and not isinstance(value, np.generic)):
         array = np.asarray(value, dtype)
-    elif dtype.kind == "O":
-        array = np.empty(shape, object)
-        array[...] = value
     else:
         # Let NumPy assign the value to a place of its own shape: it converts, warns and raises as it would for any other.
         if dtype.names:
@@ -53,6 +55,31 @@ def cast(value: Any, dtype: DType, selection: Selection, shape: Shape) -> NDArra
         array[...] = value
     _check_mask_value(array, selection)
     return array
+
+
+def _cast_first(value: NDArray, dtype: DType, selection: Selection, index: Any = ()) -> bool:
+    """Whether NumPy casts an array before it looks what is in the index arrays, which take every axis (tried with 2.4 and 2.5).
+
+    Its iterator over the two knows from the beginning which casts there are, and holds a value without axes, cast, unless the
+    index makes new axes.
+    """
+    arrays = selection.fancy and not selection.mask and bool(selection.picks)
+    if not arrays or any(type(pick) is Span for pick in selection.picks):
+        return False
+    return (value.ndim == 0 and not _new_axes(index)) or not _castable(value.dtype, dtype)
+
+
+def _new_axes(index: Any) -> bool:
+    return isinstance(index, tuple) and any(entry is None for entry in index)
+
+
+def _castable(given: DType, dtype: DType) -> bool:
+    # `np.can_cast` says yes to some pairs that NumPy then refuses: structures to strings without a length.
+    try:
+        np.empty(0, given).astype(dtype)
+    except TypeError:
+        return False
+    return True
 
 
 def _list_shape(value: Any) -> Shape:
@@ -94,10 +121,14 @@ def spread(array: NDArray, selection: Selection, trailing: Shape) -> tuple[Selec
 
 def check_value(value: Any, dtype: DType, index: Any, shape: Shape) -> None:
     """Raise what NumPy raises for a value before it looks whether index arrays fit each other and are within bounds."""
-    if not isinstance(value, np.ndarray):
+    if not isinstance(value, np.ndarray) and dtype.kind not in "OT":
         np.asarray(value, dtype)
     try:
         selection = select(index, shape, bounds=False)
     except LateSelectionError:
         return
-    spread(cast(value, dtype, selection, selection.shape), selection, ())
+    if isinstance(value, np.ndarray) and not _cast_first(value, dtype, selection, index):
+        array = value  # which is cast when the indices are known to be good
+    else:
+        array = cast(value, dtype, selection, selection.shape)
+    spread(array, selection, ())

@@ -1,14 +1,15 @@
 """Read, write and erase chunk objects: the only module but `nodes` that calls a store.
 
 One `Engine` serves one array in one store. A read plans, fetches each object, decodes it and scatters it into the result; a
-write does the reverse under the object's lock. `crew` shares the work out among threads.
+write does the reverse under the object's lock. `crew` shares the work out among threads. A shard is one object and one task:
+its inner chunks are planned again, inside it, and shared out once more.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,38 +17,49 @@ from typing import Any
 import numpy as np
 
 from ndzarr import config
-from ndzarr._typing import Buffer, ByteRange, Coords, DType, NDArray, Shape
-from ndzarr.crew import Ledger, share
-from ndzarr.errors import ArgumentError, CorruptChunkError, MemoryLimitError, MissingChunkError
-from ndzarr.layout import Layout
+from ndzarr._typing import Buffer, ByteRange, Coords, Key, NDArray
+from ndzarr.chunks import Chunks, Scratch, decode_ns, room
+from ndzarr.crew import THREADS_FROM_NS, Ledger, share
+from ndzarr.errors import ArgumentError, CorruptChunkError, MemoryLimitError
+from ndzarr.fillvalue import element
+from ndzarr.layout import Cell, Layout, Shard
 from ndzarr.metadata import ArrayMeta
-from ndzarr.plan import AxisIndex, Part, plan
-from ndzarr.scatter import fill, put, take
-from ndzarr.selection import Selection
+from ndzarr.plan import Part, plan, within
+from ndzarr.scatter import lift, lower, put
+from ndzarr.selection import Point, Selection
+from ndzarr.shards import Answer, Found, Indices, fetch
 from ndzarr.stores.base import Store
 
 #: How many chunks an error lists.
 _TOLD = 1000
-#: Copying decoded bytes to their place.
-_COPY_NS_PER_BYTE = 0.1
 
 
 class Engine:
-    """The chunk objects of one array. Immutable and safe to use from any thread."""
+    """The chunk objects of one array. Safe to use from any thread; immutable but for the indices of shards that it keeps."""
 
-    __slots__ = ("_most", "_part_ns", "_range", "layout", "meta", "path", "store")
+    __slots__ = ("_chunks", "_indices", "_range", "layout", "meta", "path", "store")
 
     def __init__(self, store: Store, meta: ArrayMeta, layout: Layout, path: str) -> None:
         self.store = store
         self.meta = meta
         self.layout = layout
         self.path = path
-        pipeline = layout.pipeline
-        # Ask for one byte more than any correct object has: a longer one is noticed without being read (promise P11).
-        most = config.current().max_object if pipeline.max_encoded is None else pipeline.max_encoded
-        self._most = most
-        self._range = ByteRange(0, most + 1)
-        self._part_ns = pipeline.decode_ns + _COPY_NS_PER_BYTE * layout.chunk.nbytes
+        self._chunks = Chunks(layout, path, store.url)
+        self._range = None if layout.uniform is None else self._chunks.reach(layout.uniform.pipeline)
+        self._indices = Indices()
+
+    def _part_ns(self, selection: Selection) -> float:
+        """The estimated time of one part, in nanoseconds: what `crew` decides by."""
+        layout = self.layout
+        cell = layout.uniform or layout.cell((0,) * len(layout.objects.axes))
+        if cell.shard is None:
+            return decode_ns(cell.pipeline)
+        inner = cell.shard.pipeline
+        one = decode_ns(inner)
+        # Where threads do not win on single chunks, many of them in one task change nothing: it is the chunks that make the
+        # threads wait for each other. Measured, 16 shards of 4,096 chunks of 2 KiB, zstd: 0.9 s on one thread, 3.3 s on four.
+        touched = math.prod(selection.work_shape) / max(1, inner.chunk.size) if one >= THREADS_FROM_NS else 1.0
+        return one * min(max(1.0, touched), cell.shard.grid.nchunks)
 
     # ---- read --------------------------------------------------------------------------------
 
@@ -57,7 +69,7 @@ class Engine:
         Raises CorruptChunkError, StoreError, MissingChunkError (under `options(missing="raise")`), MemoryLimitError.
         """
         options = config.current()
-        dtype = self.layout.chunk.dtype if field is None else self.layout.chunk.dtype[field]
+        dtype = self.layout.dtype if field is None else self.layout.dtype[field]
         nbytes = math.prod(selection.work_shape) * dtype.itemsize
         if options.max_result is not None and nbytes > options.max_result:
             raise MemoryLimitError(
@@ -67,9 +79,10 @@ class Engine:
                 found=nbytes,
                 expected=options.max_result,
             )
-        out = _room(selection.work_shape, dtype, f"a result of shape {selection.shape}")
+        out = room(selection.work_shape, dtype, f"a result of shape {selection.shape}")
         if out.size:
-            share(plan(selection, self.layout.grid), _Reader(self, out, field, options), self._part_ns, options.workers)
+            work = _Reader(self, out, field, options)
+            share(plan(selection, self.layout.objects), work, self._part_ns(selection), options.workers)
         trailing = out.shape[len(selection.work_shape) :]  # of a field that is itself an array
         result = out.reshape(selection.shape + trailing)
         return result[()] if selection.scalar else result
@@ -82,66 +95,62 @@ class Engine:
         layout = self.layout
         coords = []
         local = []
-        for i, axis in zip(index, layout.grid.axes, strict=True):
-            coord, offset = divmod(i, axis.chunk)
+        for i, axis in zip(index, layout.objects.axes, strict=True):
+            coord = axis.find(i)
             coords.append(coord)
-            local.append(offset)
-        pipeline = layout.pipeline
+            local.append(i - axis.start(coord))
         spot = tuple(coords)
+        cell = layout.uniform or layout.cell(spot)
+        if cell.shard is not None:
+            return self.read(Selection(tuple([Point(i) for i in index]), (), (), scalar=True))
+        pipeline = cell.pipeline
         if pipeline.raw:
             offset = 0
-            for step, extent in zip(local, layout.chunk.shape, strict=True):
+            for step, extent in zip(local, cell.chunk.shape, strict=True):
                 offset = offset * extent + step
-            dtype = layout.chunk.dtype
+            dtype = layout.dtype
             offset *= dtype.itemsize
             data = self.store.get(layout.key(spot), ByteRange(offset, offset + dtype.itemsize))
             if data is not None:
                 if len(data) != dtype.itemsize:
-                    raise self._short(spot, offset, len(data), dtype.itemsize)
+                    raise self._chunks.short(spot, offset, len(data), dtype.itemsize)
                 return _own(np.frombuffer(data, dtype)[0])
         else:
-            data = self.store.get(layout.key(spot), self._range)
+            data = self.store.get(layout.key(spot), self._range or self._chunks.reach(pipeline))
             if data is not None:
-                return _own(self._decode(data, spot, None)[tuple(local)])
-        self._missing(spot, config.current())
-        return _own(fill_array(layout)[()]) if layout.chunk.dtype.kind == "O" else _own(layout.fill)
+                return _own(self._chunks.decode(pipeline, data, None, spot)[tuple(local)])
+        self._chunks.missing(spot, config.current())
+        return _own(element(layout.fill, layout.dtype)[()]) if layout.dtype.kind == "O" else _own(layout.fill)
 
-    def _read_part(self, part: Part, out: NDArray, field: str | None, options: config.Options, scratch: _Scratch) -> None:
+    def _read_part(self, part: Part, out: NDArray, field: str | None, options: config.Options, scratch: Scratch) -> None:
         layout = self.layout
-        pipeline = layout.pipeline
-        if pipeline.raw and part.simple and not part.whole and field is None and self._read_span(part, out, options):
+        cell = layout.uniform or layout.cell(part.coords)
+        if cell.shard is not None:
+            self._read_shard(part, cell, cell.shard, out, field, options)
             return
-        data = self.store.get(layout.key(part.coords), self._range)
+        pipeline = cell.pipeline
+        if pipeline.raw and part.simple and not part.whole and field is None and self._read_span(part, cell, out, options):
+            return
+        data = self.store.get(layout.key(part.coords), self._range or self._chunks.reach(pipeline))
         if data is None:
-            self._missing(part.coords, options)
-            fill(part, out, fill_array(layout) if field is None else layout.fill[field])
-            return
-        # Decode straight into the result where the whole chunk lands in one stretch of it. Safe: the pipeline fills `target`
-        # or returns another array, a failed decode raises before the caller can see the result, and no other part has this
-        # target (plan, rule (a)).
-        if part.whole and part.simple and field is None:
-            target = out[part.target] if part.target else out  # `out[()]` of a 0-d array would be a scalar
-            if target.flags.c_contiguous and target.shape == layout.chunk.shape:
-                chunk = self._decode(data, part.coords, target)
-                if chunk is not target:
-                    target[...] = chunk
-                return
-        chunk = self._decode(data, part.coords, scratch.array)
-        take(part, chunk if field is None else chunk[field], out)
+            self._chunks.missing(part.coords, options)
+            self._chunks.blank(part, out, field)
+        else:
+            self._chunks.unpack(part, data, pipeline, out, field, scratch, part.coords)
 
-    def _read_span(self, part: Part, out: NDArray, options: config.Options) -> bool:
+    def _read_span(self, part: Part, cell: Cell, out: NDArray, options: config.Options) -> bool:
         """Read only the bytes between the first and the last element wanted; False when that is most of the chunk.
 
         Safe: the elements of a raw chunk lie at known offsets, `np.ndarray` refuses strides that leave the buffer, and an
         object too short for the range is refused here.
         """
         layout = self.layout
-        itemsize = layout.chunk.dtype.itemsize
+        itemsize = layout.dtype.itemsize
         first = last = 0
         shape: list[int] = []
         strides: list[int] = []
         stride = itemsize
-        for entry, extent in zip(reversed(part.source), reversed(layout.chunk.shape), strict=True):
+        for entry, extent in zip(reversed(part.source), reversed(cell.chunk.shape), strict=True):
             if type(entry) is slice:
                 count = -(-(entry.stop - entry.start) // entry.step)
                 first += entry.start * stride
@@ -153,66 +162,63 @@ class Engine:
                 last += entry * stride  # type: ignore[assignment]  # likewise
             stride *= extent
         stop = last + itemsize
-        if (stop - first) * 2 > layout.chunk.nbytes:
+        if (stop - first) * 2 > cell.chunk.nbytes:
             return False
         data = self.store.get(layout.key(part.coords), ByteRange(first, stop))
         if data is None:
-            self._missing(part.coords, options)
-            fill(part, out, fill_array(layout))
+            self._chunks.missing(part.coords, options)
+            self._chunks.blank(part, out, None)
             return True
         if len(data) != stop - first:
-            raise self._short(part.coords, first, len(data), stop - first)
-        out[part.target] = np.ndarray(shape[::-1], layout.chunk.dtype, data, 0, strides[::-1])
+            raise self._chunks.short(part.coords, first, len(data), stop - first)
+        out[part.target] = np.ndarray(shape[::-1], layout.dtype, data, 0, strides[::-1])
         return True
 
-    def _decode(self, data: Buffer, coords: Coords, out: NDArray | None) -> NDArray:
-        pipeline = self.layout.pipeline
-        most = self._most
-        if len(data) > most:
-            raise CorruptChunkError(
-                f"cannot decode {self._name(coords)}: the object has more than {most} bytes, the most that "
-                + (
-                    "its codecs can make of a chunk; it is no chunk of this array, or damaged"
-                    if pipeline.max_encoded is not None
-                    else "options(max_object=) allowed when the array was opened"
-                ),
-                **self._where(coords),
-                codec=pipeline.codecs[-1].name,
-                expected=most,
+    def _read_shard(
+        self, part: Part, cell: Cell, shard: Shard, out: NDArray, field: str | None, options: config.Options
+    ) -> None:
+        """Read the inner chunks of one shard that a part touches, and no more of it than they take."""
+        parts = list(plan(within(part), shard.grid))
+        found = self._fetch(part.coords, cell, shard, [shard.position(inner.coords) for inner in parts])
+        if found is None:
+            self._chunks.missing(part.coords, options)
+            self._chunks.blank(part, out, field)
+            return
+        place = lift(part, out) if part.simple else np.empty_like(lift(part, out))
+        work = _ShardReader(self._chunks, part.coords, shard, found, place, field, options)
+        share(iter(parts), work, decode_ns(shard.pipeline), options.workers)
+        if not part.simple:
+            lower(part, place, out)
+
+    def _fetch(self, coords: Coords, cell: Cell, shard: Shard, positions: Sequence[int]) -> Found | None:
+        """The encoded inner chunks of one shard, all of one version of it; None when there is no such object."""
+        store, key = self.store, self.layout.key(coords)
+        # Where versions have no tags, only the lock can keep somebody else's write from coming between index and chunks.
+        guard: AbstractContextManager[Any] = nullcontext() if store.tagged else store.lock(key)
+        with guard:
+            steps = fetch(
+                shard.codec, positions, self._indices.get(key) if store.tagged else None, self._chunks.most(cell.pipeline)
             )
-        try:
-            return pipeline.decode(data, out)
-        except CorruptChunkError as error:
-            raise CorruptChunkError(
-                f"cannot decode {self._name(coords)}: {error}",
-                **self._where(coords),
-                codec=error.codec,
-                found=error.found,
-                expected=error.expected,
-            ) from error
+            try:
+                ranges = next(steps)
+                while True:
+                    ranges = steps.send([self._ask(key, range) for range in ranges])
+            except StopIteration as stop:
+                found: Found | None = stop.value
+            except CorruptChunkError as error:
+                raise self._chunks.named(error, coords) from error
+        if store.tagged:
+            if found is None:
+                self._indices.forget(key)
+            else:
+                self._indices.keep(key, found.tag, found.index)
+        return found
 
-    def _short(self, coords: Coords, first: int, found: int, expected: int) -> CorruptChunkError:
-        return CorruptChunkError(
-            f"cannot decode {self._name(coords)}: found {found} bytes at offset {first} of an uncompressed chunk, expected "
-            f"{expected}; the object is truncated",
-            **self._where(coords),
-            codec="bytes",
-            found=found,
-            expected=expected,
-        )
-
-    def _missing(self, coords: Coords, options: config.Options) -> None:
-        if options.missing == "raise":
-            raise MissingChunkError(
-                f"{self._name(coords)} was never written, and options(missing='raise') is in force",
-                **self._where(coords),
-            )
-
-    def _name(self, coords: Coords) -> str:
-        return f"chunk {coords} of {self.path or '/'!r} (key {self.layout.key(coords)!r} in {self.store.url})"
-
-    def _where(self, coords: Coords) -> dict[str, Any]:
-        return {"store": self.store.url, "path": self.path, "key": self.layout.key(coords), "coords": coords}
+    def _ask(self, key: Key, range: ByteRange) -> Answer:
+        if self.store.tagged:
+            return self.store.get_tagged(key, range)
+        data = self.store.get(key, range)
+        return None if data is None else (data, None)
 
     # ---- write --------------------------------------------------------------------------------
 
@@ -233,7 +239,7 @@ class Engine:
         done: Ledger = []
         try:
             work = _Writer(self, value, field, options)
-            share(plan(selection, self.layout.grid), work, self._part_ns, options.workers, done)
+            share(plan(selection, self.layout.objects), work, self._part_ns(selection), options.workers, done)
         except BaseException as error:
             self._tell(error, selection, done)
             raise
@@ -243,7 +249,7 @@ class Engine:
         count = sum(n for _, n in done)
         coords: tuple[list[Coords], list[Coords]] = ([], [])
         # The first of them only: a plan may have more parts than anybody would read about, or memory would hold.
-        for n, part in enumerate(islice(plan(selection, self.layout.grid), _TOLD)):
+        for n, part in enumerate(islice(plan(selection, self.layout.objects), _TOLD)):
             coords[any(start <= n < start + length for start, length in done)].append(part.coords)
         error.chunks_left, error.chunks_done = coords  # type: ignore[attr-defined]  # any exception, KeyboardInterrupt too
         error.add_note(
@@ -251,44 +257,112 @@ class Engine:
             f"chunks_left of this error list which, of the first {_TOLD} of the plan"
         )
 
-    def _write_part(self, part: Part, value: NDArray, field: str | None, options: config.Options, scratch: _Scratch) -> None:
-        layout = self.layout
+    def _write_part(self, part: Part, value: NDArray, field: str | None, options: config.Options, scratch: Scratch) -> None:
+        layout, chunks = self.layout, self._chunks
+        cell = layout.uniform or layout.cell(part.coords)
+        # Only a chunk that lies wholly inside the array may be replaced unread: behind the edge that this handle knows of
+        # there may be rows that another handle has appended.
+        unread = part.whole and field is None and layout.objects.valid(part.coords) == cell.chunk.shape
+        if cell.shard is not None:
+            self._write_shard(part, cell, cell.shard, lift(part, value), field, options, unread)
+            return
         key = layout.key(part.coords)
         with self.store.lock(key):
-            # Only a chunk that lies wholly inside the array may be replaced unread: behind the edge that this handle knows
-            # of there may be rows that another handle has appended.
-            full = layout.grid.valid(part.coords) == layout.chunk.shape
-            if not (full and part.whole and field is None):
-                chunk = self._stored(part.coords, scratch)
-            elif part.simple and _in_order(part.target, layout.chunk.shape):
-                # The value has the chunk as it stands: encode it where it lies.
-                self._store(key, value[part.target] if part.target else value, options)
+            if unread:
+                self._set(key, chunks.overwrite(part, value, cell.pipeline, scratch, options))
                 return
-            else:
-                chunk = scratch.array
+            chunk = self._stored(key, part.coords, cell, scratch)
             put(part, chunk if field is None else chunk[field], value)
-            self._store(key, chunk, options)
+            self._set(key, chunks.pack(cell.pipeline, chunk, options))
 
-    def _stored(self, coords: Coords, scratch: _Scratch) -> NDArray:
+    def _stored(self, key: Key, coords: Coords, cell: Cell, scratch: Scratch) -> NDArray:
         """The stored chunk, ours to change; fill values when there is none."""
-        data = self.store.get(self.layout.key(coords), self._range)
-        if data is None:
-            chunk = scratch.array
-            chunk[...] = fill_array(self.layout)
-            return chunk
-        buffer = scratch.array
-        chunk = self._decode(data, coords, buffer)
-        if chunk is not buffer and not (chunk.flags.writeable and np.may_share_memory(chunk, buffer)):
-            buffer[...] = chunk  # a view of the store's own bytes
-            return buffer
-        return chunk
+        data = self.store.get(key, self._range or self._chunks.reach(cell.pipeline))
+        return self._chunks.opened(data, cell.pipeline, scratch, coords)
 
-    def _store(self, key: str, chunk: NDArray, options: config.Options) -> None:
-        layout = self.layout
-        if layout.blank and not options.write_empty and is_fill(chunk, layout.fill):
+    def _set(self, key: Key, data: Buffer | None) -> None:
+        if data is None:
             self.store.delete(key)
         else:
-            self.store.set(key, layout.pipeline.encode(chunk))
+            self.store.set(key, data)
+
+    def _write_shard(
+        self,
+        part: Part,
+        cell: Cell,
+        shard: Shard,
+        value: NDArray | None,
+        field: str | None,
+        options: config.Options,
+        unread: bool = False,
+    ) -> None:
+        """Replace the inner chunks of one shard that a part touches; all others stay as they are encoded.
+
+        `value`: shaped like the work array of what the part selects inside the shard; None wipes it: fill values go there, and
+        nothing is written where there are no others.
+        """
+        key = self.layout.key(part.coords)
+        parts = list(plan(within(part), shard.grid))
+        with self.store.lock(key):
+            found = None if unread else self._fetch(part.coords, cell, shard, range(shard.grid.nchunks))
+            if value is None and found is None:
+                return
+            made: dict[int, Buffer | None] = {}
+            work = _ShardWriter(self._chunks, part.coords, shard, found, value, field, options, made)
+            share(iter(parts), work, decode_ns(shard.pipeline), options.workers)
+            if not made:
+                return
+            if found is None:
+                new = shard.codec.join(None, None, made)
+            elif found.data is not None:
+                new = shard.codec.join(found.data, found.index, made)
+            else:  # more gaps than is sensible to read: written again without them
+                new = shard.codec.join(None, None, {**found.chunks, **made})
+            self._set(key, new)
+            self._indices.forget(key)
+
+    # ---- encoded chunks, as they are --------------------------------------------------------------------------------
+
+    def encoded(self, coords: Coords) -> dict[Coords, Buffer]:
+        """The encoded bytes of each chunk that the object at `coords` holds, by the chunk's own coords; missing ones left out.
+
+        Nothing is decoded. Raises CorruptChunkError for a shard with a damaged index.
+        """
+        cell = self.layout.uniform or self.layout.cell(coords)
+        if cell.shard is None:
+            data = self.store.get(self.layout.key(coords), self._range or self._chunks.reach(cell.pipeline))
+            return {} if data is None else {coords: data}
+        found = self._fetch(coords, cell, cell.shard, range(cell.shard.grid.nchunks))
+        if found is None:
+            return {}
+        first = self._first(coords)
+        chunks = {}
+        for inner in cell.shard.grid:
+            data = found.get(cell.shard.position(inner))
+            if data is not None:
+                chunks[tuple(a + b for a, b in zip(first, inner, strict=True))] = data
+        return chunks
+
+    def put_encoded(self, coords: Coords, chunks: Mapping[Coords, Buffer]) -> None:
+        """Make an object of encoded chunks, by their own coords; it is deleted where there are none."""
+        cell = self.layout.uniform or self.layout.cell(coords)
+        key = self.layout.key(coords)
+        with self.store.lock(key):
+            if cell.shard is None:
+                self._set(key, chunks.get(coords))
+            else:
+                first = self._first(coords)
+                made = {
+                    cell.shard.position(tuple(a - b for a, b in zip(spot, first, strict=True))): data
+                    for spot, data in chunks.items()
+                }
+                self._set(key, cell.shard.codec.join(None, None, made))
+            self._indices.forget(key)
+
+    def _first(self, coords: Coords) -> Coords:
+        """The coords of the first chunk of a shard."""
+        start = self.layout.objects.start(coords)
+        return tuple(axis.find(n) for axis, n in zip(self.layout.grid.axes, start, strict=True))
 
     # ---- erase --------------------------------------------------------------------------------
 
@@ -298,16 +372,19 @@ class Engine:
             return
         options = config.current()
         layout = self.layout
-        scratch = _Scratch(layout)
-        for part in plan(selection, layout.grid):
+        scratch = Scratch()
+        for part in plan(selection, layout.objects):
+            cell = layout.uniform or layout.cell(part.coords)
+            if cell.shard is not None:
+                self._write_shard(part, cell, cell.shard, None, None, options)
+                continue
             key = layout.key(part.coords)
             with self.store.lock(key):
                 if not self.store.exists(key):
                     continue
-                chunk = self._stored(part.coords, scratch)
-                if not is_fill(chunk[part.source], layout.fill):
-                    chunk[part.source] = fill_array(layout)
-                    self._store(key, chunk, options)
+                chunk = self._stored(key, part.coords, cell, scratch)
+                if self._chunks.wipe(part, chunk):
+                    self._set(key, self._chunks.pack(cell.pipeline, chunk, options))
 
     def erase(self, coords: Iterable[Coords]) -> None:
         """Delete chunk objects."""
@@ -329,39 +406,9 @@ class Engine:
         return sum(self.store.size(self.layout.key(coords)) or 0 for coords in self.stored())
 
 
-class _Scratch:
-    """One chunk-sized array, made when first asked for; of one thread, for one run."""
-
-    __slots__ = ("_array", "_spec")
-
-    def __init__(self, layout: Layout) -> None:
-        self._spec = layout.chunk
-        self._array: NDArray | None = None
-
-    @property
-    def array(self) -> NDArray:
-        if self._array is None:
-            self._array = _room(self._spec.shape, self._spec.dtype, f"a chunk of shape {self._spec.shape}")
-        return self._array
-
-
-def _room(shape: Shape, dtype: DType, what: str) -> NDArray:
-    """An uninitialised array; MemoryLimitError when the machine has no room for it, or NumPy no number for its size."""
-    try:
-        return np.empty(shape, dtype)
-    except (MemoryError, ValueError) as error:
-        nbytes = math.prod(shape) * dtype.itemsize
-        raise MemoryLimitError(f"no memory for {what} and dtype {dtype}, which take {nbytes} bytes", found=nbytes) from error
-
-
 def _own(scalar: Any) -> Any:
     """`scalar`, copied where NumPy's scalar is a view: records can be changed, and would change what they were read from."""
     return scalar.copy() if type(scalar) is np.void else scalar
-
-
-def _in_order(target: tuple[AxisIndex, ...], shape: Shape) -> bool:
-    """Whether the work array holds a whole chunk of this shape in its own order at `target`."""
-    return len(target) == len(shape) and all(type(s) is slice and s.step == 1 for s in target)
 
 
 @dataclass(slots=True)
@@ -372,7 +419,7 @@ class _Reader:
     options: config.Options
 
     def __call__(self, parts: Iterator[Part]) -> None:
-        scratch = _Scratch(self.engine.layout)
+        scratch = Scratch()
         read, out, field, options = self.engine._read_part, self.out, self.field, self.options
         for part in parts:
             read(part, out, field, options, scratch)
@@ -386,41 +433,61 @@ class _Writer:
     options: config.Options
 
     def __call__(self, parts: Iterator[Part]) -> None:
-        scratch = _Scratch(self.engine.layout)
+        scratch = Scratch()
         write, value, field, options = self.engine._write_part, self.value, self.field, self.options
         for part in parts:
             write(part, value, field, options, scratch)
 
 
-# ---- fill values --------------------------------------------------------------------------------
+@dataclass(slots=True)
+class _ShardReader:
+    """Reads inner chunks of one shard."""
 
-_UNSIGNED: dict[int, np.dtype[Any]] = {1: np.dtype("u1"), 2: np.dtype("u2"), 4: np.dtype("u4"), 8: np.dtype("u8")}
+    chunks: Chunks
+    coords: Coords
+    shard: Shard
+    found: Found
+    out: NDArray
+    field: str | None
+    options: config.Options
+
+    def __call__(self, parts: Iterator[Part]) -> None:
+        chunks, shard, out, field, scratch = self.chunks, self.shard, self.out, self.field, Scratch()
+        for part in parts:
+            data = self.found.get(shard.position(part.coords))
+            if data is None:
+                chunks.missing(self.coords, self.options, part.coords)
+                chunks.blank(part, out, field)
+            else:
+                chunks.unpack(part, data, shard.pipeline, out, field, scratch, self.coords, part.coords)
 
 
-def fill_array(layout: Layout) -> Any:
-    """The fill value in a form that NumPy assigns as one element: an object may be a list, and must not be shared by reads."""
-    if layout.chunk.dtype.kind != "O":
-        return layout.fill
-    array = np.empty((), object)
-    array[()] = copy.deepcopy(layout.fill)
-    return array
+@dataclass(slots=True)
+class _ShardWriter:
+    """Makes the new bytes of inner chunks of one shard, by position in `made`; None for those to be left out."""
 
+    chunks: Chunks
+    coords: Coords
+    shard: Shard
+    found: Found | None
+    value: NDArray | None
+    field: str | None
+    options: config.Options
+    made: dict[int, Buffer | None]
 
-def is_fill(array: NDArray, fill_value: Any) -> bool:
-    """Whether every element is the fill value bit for bit: -0.0 is not 0.0, and a NaN equals itself.
-
-    Objects are compared by type and value. The first element is looked at alone, since it settles nearly every chunk.
-    """
-    if array.size == 0:
-        return True
-    dtype = array.dtype
-    if dtype.hasobject:
-        kind = type(fill_value)
-        return all(item is fill_value or (type(item) is kind and bool(item == fill_value)) for item in array.flat)
-    blank = np.array(fill_value, dtype)
-    if array[(slice(0, 1),) * array.ndim].tobytes() != blank.tobytes():  # a slice: a bytes scalar would lose its zeros
-        return False
-    unsigned: np.dtype[Any] | None = _UNSIGNED.get(dtype.itemsize)
-    if unsigned is not None and dtype.fields is None:
-        return bool((array.view(unsigned) == blank.view(unsigned)).all())
-    return array.tobytes() == blank.tobytes() * array.size
+    def __call__(self, parts: Iterator[Part]) -> None:
+        chunks, pipeline, value, field, scratch = self.chunks, self.shard.pipeline, self.value, self.field, Scratch()
+        for part in parts:
+            position = self.shard.position(part.coords)
+            if value is not None and part.whole and field is None:
+                self.made[position] = scratch.leave(chunks.overwrite(part, value, pipeline, scratch, self.options))
+                continue
+            data = None if self.found is None else self.found.get(position)
+            if value is None and data is None:
+                continue
+            chunk = chunks.opened(data, pipeline, scratch, self.coords, part.coords)
+            if value is not None:
+                put(part, chunk if field is None else chunk[field], value)
+            elif not chunks.wipe(part, chunk):
+                continue
+            self.made[position] = scratch.leave(chunks.pack(pipeline, chunk, self.options))

@@ -18,12 +18,9 @@ from ndzarr._typing import Coords, DType, NDArray, Shape
 from ndzarr.accessors import select_blocks, select_outer, select_points
 from ndzarr.assignment import cast, check_value, spread
 from ndzarr.engine import Engine
-from ndzarr.errors import (
-    ArgumentError,
-    MetadataError,
-    NodeNotFoundError,
-)
+from ndzarr.errors import ArgumentError, MemoryLimitError, MetadataError, NodeNotFoundError
 from ndzarr.fields import split_fields
+from ndzarr.grid import Edges, EdgesAxis, Grid
 from ndzarr.layout import compile_layout
 from ndzarr.metadata import ArrayMeta, shape_argument
 from ndzarr.node import Node
@@ -35,6 +32,8 @@ from ndzarr.selection import (
 )
 from ndzarr.stores.base import Store
 
+#: Up to this many chunk lengths are listed one by one.
+_MAX_LISTED = 10_000_000
 #: Up to this many chunks `resize` deletes by name; beyond, it asks the store which exist.
 _DELETE_BY_NAME = 100
 
@@ -121,14 +120,21 @@ class ZArray(Node):
         return self._meta.nbytes
 
     @property
-    def chunks(self) -> Shape:
-        """Lengths of a chunk."""
-        return self._meta.chunks
+    def chunks(self) -> tuple[Any, ...]:
+        """Lengths of a chunk, by axis: an int, or the lengths of all chunks where they differ (a rectilinear grid).
+
+        In a sharded array these are the chunks inside a shard. MemoryLimitError where an axis has millions of lengths to list.
+        """
+        layout = self._engine.layout
+        if layout.grid is layout.objects:
+            return _lengths(layout.objects, self._meta.chunks)
+        return tuple([axis.size(0) for axis in layout.grid.axes])
 
     @property
-    def shards(self) -> Shape | None:
-        """Lengths of a shard, None where each chunk is an object of its own."""
-        return None
+    def shards(self) -> tuple[Any, ...] | None:
+        """Lengths of a shard, by axis as for `chunks`; None where each chunk is an object of its own."""
+        layout = self._engine.layout
+        return None if layout.grid is layout.objects else _lengths(layout.objects, self._meta.chunks)
 
     @property
     def nchunks(self) -> int:
@@ -143,8 +149,8 @@ class ZArray(Node):
 
     @property
     def order(self) -> str:
-        """ "C" or "F": the order of elements inside a chunk."""
-        return self._meta.order
+        """ "C" or "F": the order of elements inside a chunk, in a sharded array inside a chunk of a shard."""
+        return self._engine.layout.order
 
     @property
     def dimension_names(self) -> tuple[str | None, ...] | None:
@@ -230,17 +236,17 @@ class ZArray(Node):
     @property
     def oindex(self) -> Indexer:
         """Outer indexing: each axis by itself. `z.oindex[[0, 2], [1, 3]]` has shape (2, 2); ints drop their axis."""
-        return Indexer(self, lambda index, meta: select_outer(index, meta.shape))
+        return Indexer(self, lambda index, engine: select_outer(index, engine.meta.shape))
 
     @property
     def vindex(self) -> Indexer:
         """Point-wise indexing: arrays, ints and masks broadcast together and come first, sliced axes last."""
-        return Indexer(self, lambda index, meta: select_points(index, meta.shape))
+        return Indexer(self, lambda index, engine: select_points(index, engine.meta.shape))
 
     @property
     def blocks(self) -> Indexer:
         """Indexing by whole chunks: `z.blocks[0, 1:3]`."""
-        return Indexer(self, lambda index, meta: select_blocks(index, meta.shape, meta.chunks))
+        return Indexer(self, lambda index, engine: select_blocks(index, engine.layout.grid))
 
     # ---- the array as a whole --------------------------------------------------------------------------------
 
@@ -268,9 +274,10 @@ class ZArray(Node):
         return self._rows()
 
     def _rows(self) -> Iterator[Any]:
-        step = self.chunks[0] or 1
-        for start in range(0, self.shape[0], step):
-            yield from self[start : start + step]
+        axis = self._engine.layout.grid.axes[0]
+        for coord in range(axis.count):
+            start = axis.start(coord)
+            yield from self[start : start + axis.size(coord)]
 
     def __bool__(self) -> bool:
         if self.size > 1:
@@ -281,7 +288,7 @@ class ZArray(Node):
 
     def refresh(self) -> None:
         """Read the metadata again: another handle or process may have resized the array."""
-        meta = _read_meta(self._store, self._path)
+        meta = _read_meta(self._store, self._path, self.zarr_format)
         self._attrs = None
         self._engine = self._engine_for(meta)
 
@@ -305,31 +312,32 @@ class ZArray(Node):
 
     def _resize(self, shape: Shape) -> None:
         old = self._engine
-        new = self._engine_for(replace(old.meta, shape=shape))
+        new = self._engine_for(_reshaped(old, shape))
         shrinks = any(n < now for n, now in zip(shape, old.meta.shape, strict=True))
         if not shrinks:
             self._scrub(old, new)
         # Shape first when shrinking, last when growing: a crash in between leaves data that nobody can see, instead of showing
         # half of a cut, or what should have been wiped.
-        nodes.write_array(self._store, self._path, new.meta, attributes=False)
+        nodes.write_shape(self._store, self._path, new.meta)
         self._engine = new
         if shrinks:
             self._scrub(old, new)
 
     def _scrub(self, old: Engine, new: Engine) -> None:
         """Leave nothing but fill values in the chunks of either shape outside what both have."""
-        chunks = old.layout.chunk.shape
         kept = tuple(min(a, b) for a, b in zip(old.meta.shape, new.meta.shape, strict=True))
-        inside = tuple(-(-n // c) for n, c in zip(kept, chunks, strict=True))
-        outside = tuple(max(a, b) for a, b in zip(old.layout.grid.shape, new.layout.grid.shape, strict=True))
+        # By the new grid, which has all the chunks of the old one, and where it had to grow some more.
+        axes = Grid.of(kept, new.meta.chunks).axes
+        inside = tuple(axis.count for axis in axes)
+        outside = tuple(max(a, b) for a, b in zip(old.layout.objects.shape, new.layout.objects.shape, strict=True))
         count = math.prod(outside) - math.prod(inside)
         if count > _DELETE_BY_NAME:
             old.erase([c for c in old.stored() if any(i >= n for i, n in zip(c, inside, strict=True))])
         else:
             old.erase(_shell(inside, outside))
         # The rest of the edge chunks, their part past the edge included: an array of the kept chunks, each whole.
-        whole = tuple(n * c for n, c in zip(inside, chunks, strict=True))
-        padded = self._engine_for(replace(old.meta, shape=whole, chunks=chunks))
+        whole = tuple(axis.start(n - 1) + axis.size(n - 1) if n else 0 for axis, n in zip(axes, inside, strict=True))
+        padded = self._engine_for(replace(new.meta, shape=whole))
         for axis, (a, b) in enumerate(zip(old.meta.shape, new.meta.shape, strict=True)):
             if a != b and kept[axis] < whole[axis]:
                 picks = [Span(0, 1, n) for n in whole]
@@ -362,10 +370,10 @@ class ZArray(Node):
                 )
             start = self.shape[axis]
             shape = (*self.shape[:axis], start + rows.shape[axis], *self.shape[axis + 1 :])
-            grown = self._engine_for(replace(self._meta, shape=shape))
+            grown = self._engine_for(_reshaped(self._engine, shape))
             index = (slice(None),) * axis + (slice(start, None),)
             self._write(grown, select(index, shape), rows)
-            nodes.write_array(self._store, self._path, grown.meta, attributes=False)
+            nodes.write_shape(self._store, self._path, grown.meta)
             self._engine = grown
         return shape
 
@@ -384,22 +392,22 @@ class Indexer:
 
     __slots__ = ("_array", "_select")
 
-    def __init__(self, array: ZArray, select: Callable[[Any, ArrayMeta], Selection]) -> None:
+    def __init__(self, array: ZArray, select: Callable[[Any, Engine], Selection]) -> None:
         self._array = array
         self._select = select
 
     def __getitem__(self, index: Any) -> Any:
         engine = self._array._engine
-        return self._array._read(engine, self._select(index, engine.meta))
+        return self._array._read(engine, self._select(index, engine))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self._array._check_writable()
         engine = self._array._engine
-        self._array._write(engine, self._select(index, engine.meta), value)
+        self._array._write(engine, self._select(index, engine), value)
 
 
-def _read_meta(store: Store, path: str) -> ArrayMeta:
-    meta = nodes.read(store, path)
+def _read_meta(store: Store, path: str, zarr_format: int | None = None) -> ArrayMeta:
+    meta = nodes.read(store, path, zarr_format)
     if not isinstance(meta, ArrayMeta):
         raise NodeNotFoundError(f"{path or '/'!r} in {store.url} is a group now", path=path)
     return meta
@@ -424,6 +432,41 @@ def _rows_of(data: Any, dtype: DType, ndim: int) -> NDArray:
     rows = np.empty(lengths, object)
     rows[...] = data
     return rows
+
+
+def _lengths(objects: Grid, chunks: tuple[int | Edges, ...]) -> tuple[Any, ...]:
+    """Stored lengths by axis: an int, or one for each chunk that holds an element."""
+    for axis in objects.axes:
+        if type(axis) is EdgesAxis and axis.count > _MAX_LISTED:
+            raise MemoryLimitError(
+                f"an axis has {axis.count} chunk lengths to list; see metadata.chunks for their runs",
+                found=axis.count,
+                expected=_MAX_LISTED,
+            )
+    return tuple(
+        chunk if isinstance(chunk, int) else tuple([axis.size(c) for c in range(axis.count)])
+        for axis, chunk in zip(objects.axes, chunks, strict=True)
+    )
+
+
+def _reshaped(engine: Engine, shape: Shape) -> ArrayMeta:
+    """The metadata for another shape. A rectilinear axis that grows past its last chunk gets more of them.
+
+    None is longer than the longest it has; the last is as long as what is left. A shrunken axis keeps its chunk lengths, so
+    that it can grow again.
+    """
+    meta = engine.meta
+    chunks = []
+    for n, chunk, inner in zip(shape, meta.chunks, engine.layout.grid.axes, strict=True):
+        if isinstance(chunk, Edges) and n > chunk.total:
+            # A shard holds whole chunks.
+            unit = 1 if engine.layout.grid is engine.layout.objects else inner.size(0)
+            longest = max(length for length, _ in chunk.runs)
+            count, rest = divmod(n - chunk.total, longest)
+            runs = [(longest, count), (-(-rest // unit) * unit, 1)]
+            chunk = Edges((*chunk.runs, *((length, times) for length, times in runs if length and times)))
+        chunks.append(chunk)
+    return replace(meta, shape=shape, chunks=tuple(chunks))
 
 
 def _shell(inside: Coords, outside: Coords) -> Iterator[Coords]:

@@ -69,10 +69,16 @@ class Store(ABC):
 
     # ---- with defaults --------------------------------------------------------------------------------
 
-    def get_tagged(self, key: Key) -> tuple[Buffer, Hashable] | None:
-        """The value and a tag of this version of it, or None. Without tags of its own the value itself is the tag."""
+    def get_tagged(self, key: Key, range: ByteRange | None = None) -> tuple[Buffer, Hashable] | None:
+        """What `get` gives, and a tag of this version of the whole value; or None.
+
+        Without tags of its own the value itself is the tag.
+        """
         value = self.get(key)
-        return None if value is None else (value, bytes(value))
+        if value is None:
+            return None
+        whole = bytes(value)
+        return whole if range is None else memoryview(whole)[range[0] : range[1]], whole
 
     def set_if(self, key: Key, value: Buffer, *, tag: Hashable) -> bool:
         """Set `key` only if its value still has `tag` (None: only if there is no such key); False when somebody was

@@ -223,14 +223,14 @@ class FaultStore(Store):
         check_key(key)
         return self._call("get", key, lambda: self._cut(self.inner.get(key, range)), range)
 
-    def get_tagged(self, key: Key) -> tuple[Buffer, Hashable] | None:
+    def get_tagged(self, key: Key, range: ByteRange | None = None) -> tuple[Buffer, Hashable] | None:
         check_key(key)
 
         def run() -> tuple[Buffer, Hashable] | None:
-            found = self.inner.get_tagged(key)
+            found = self.inner.get_tagged(key, range)
             return None if found is None else (self._cut(found[0]), found[1])
 
-        return self._call("get_tagged", key, run)
+        return self._call("get_tagged", key, run, range)
 
     def get_many(self, requests: Iterable[tuple[Key, ByteRange | None]]) -> list_[Buffer | None]:
         if not self.batched:

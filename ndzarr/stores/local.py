@@ -108,7 +108,7 @@ class LocalStore(Store):
         except OSError as error:
             raise self._failed("read", key, error) from error
 
-    def get_tagged(self, key: Key) -> tuple[Buffer, Hashable] | None:
+    def get_tagged(self, key: Key, range: ByteRange | None = None) -> tuple[Buffer, Hashable] | None:
         check_key(key)
         if not self.follow_symlinks:
             self._inside(key)
@@ -117,7 +117,7 @@ class LocalStore(Store):
             try:
                 # Of the opened file, so that it is the tag of these bytes even when the name is replaced meanwhile.
                 info = os.fstat(fd)
-                return _read(fd, None), (info.st_ino, info.st_size, info.st_mtime_ns)
+                return _read(fd, range), (info.st_ino, info.st_size, info.st_mtime_ns)
             finally:
                 os.close(fd)
         except (FileNotFoundError, NotADirectoryError):

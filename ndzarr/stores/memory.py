@@ -49,10 +49,12 @@ class MemoryStore(Store):
             return value
         return memoryview(value)[range[0] : range[1]]
 
-    def get_tagged(self, key: Key) -> tuple[Buffer, Hashable] | None:
+    def get_tagged(self, key: Key, range: ByteRange | None = None) -> tuple[Buffer, Hashable] | None:
         # The value is its own tag: immutable, no copy, and comparing it with itself is comparing two pointers.
         value = self._data.get(check_key(key))
-        return None if value is None else (value, value)
+        if value is None:
+            return None
+        return value if range is None else memoryview(value)[range[0] : range[1]], value
 
     def set(self, key: Key, value: Buffer) -> None:
         check_key(key)

@@ -119,11 +119,11 @@ class ZipStore(Store):
         except Exception as error:  # zipfile and zlib raise many kinds on damaged members
             raise self._failed("read", key, error) from error
 
-    def get_tagged(self, key: Key) -> tuple[Buffer, Hashable] | None:
+    def get_tagged(self, key: Key, range: ByteRange | None = None) -> tuple[Buffer, Hashable] | None:
         archive, pending = state = self._state
         while True:
             held = pending.get(check_key(key))
-            value = self.get(key)
+            value = self.get(key, range)
             # The value belongs to the tag only if nothing changed in between.
             if self._state is state and pending.get(key) is held:
                 break
