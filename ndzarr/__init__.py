@@ -15,6 +15,7 @@ _HOME = {
         "array consolidate create create_array create_group delete empty empty_like full full_like load ones ones_like open "
         "open_array open_group save tree zeros zeros_like"
     ),
+    "ndzarr.conversion": "convert",
     "ndzarr.zarray": "ZArray",
     "ndzarr.codecs.registry": "CodecInfo get_codec register_codec unregister_codec",
     "ndzarr.config": "Options options",
@@ -67,6 +68,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         unregister_codec as unregister_codec,
     )
     from ndzarr.config import Options as Options, options as options
+    from ndzarr.conversion import convert as convert
     from ndzarr.errors import (
         ArgumentError as ArgumentError,
         CallerError as CallerError,

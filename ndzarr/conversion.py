@@ -1,0 +1,213 @@
+"""`convert`: arrays and hierarchies from one place and form to another, a bounded piece at a time."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+from ndzarr import nodes
+from ndzarr._typing import Coords, Shape
+from ndzarr.api import open
+from ndzarr.creation import new_array, new_group
+from ndzarr.engine import Engine
+from ndzarr.errors import ArgumentError
+from ndzarr.formats.newarray import check_format
+from ndzarr.formats.transfer import arguments_for, extra_for
+from ndzarr.grid import Axis, Grid
+from ndzarr.group import Group
+from ndzarr.keys import join, normalize_path
+from ndzarr.stores.base import Store
+from ndzarr.stores.registry import resolve
+from ndzarr.zarray import ZArray
+
+#: The most decoded bytes that are held at once, unless one stored object is larger.
+BLOCK_NBYTES = 64 << 20
+
+#: What may be given anew; of a group, for every array in it.
+_CHANGES = frozenset("chunks shards compressor filters order dimension_separator checksum fill_value".split())
+#: What changes the bytes of an encoded chunk.
+_ENCODING = frozenset("compressor filters order checksum".split())
+
+
+def convert(
+    src: Any,
+    dst: Any,
+    *,
+    path: str = "",
+    zarr_format: int | None = None,
+    overwrite: bool = False,
+    allow_pickle: bool = False,
+    **changes: Any,
+) -> ZArray | Group:
+    """Write an array, or a group with all that it holds, to another place; the new node, open for reading and writing.
+
+    src: a ZArray, a Group, or anything that `open` takes. dst: anything that `create_array` takes, and `path` in it.
+    zarr_format: 2 or 3; None keeps that of `src`. changes: any of chunks, shards, compressor, filters, order,
+    dimension_separator, checksum and fill_value, as for `create_array`; what is not given stays as it is (with new chunks, and
+    in format 2, shards go).
+
+    Values, attributes, names of dimensions and unknown fields of the documents are kept. Where neither the chunks nor their
+    encoding change, encoded chunks are copied as they are, also into shards and out of them; else they pass through memory,
+    some 64 MiB at a time. Chunks that do not exist are not made. Consolidated metadata are not carried along: see
+    `consolidate`.
+
+    Raises ArgumentError for what the format cannot hold, naming it, before any chunk is written; NodeExistsError where
+    something is at `dst`, unless `overwrite`; CorruptChunkError for a chunk that has to be decoded and cannot be. After an
+    exception `dst` is incomplete, and `src` as it was.
+
+    >>> import ndzarr
+    >>> old = ndzarr.array([[1, 2, 3], [4, 5, 6]], chunks=(1, 3), zarr_format=2)
+    >>> new = ndzarr.convert(old, None, zarr_format=3, shards=(2, 3))
+    >>> new[1].tolist(), new.shards, new.zarr_format
+    ([4, 5, 6], (2, 3), 3)
+    """
+    unknown = sorted(set(changes) - _CHANGES)
+    if unknown:
+        raise ArgumentError(f"cannot change {unknown[0]!r}; expected any of {', '.join(sorted(_CHANGES))}", field=unknown[0])
+    check_format(zarr_format)
+    given = src if isinstance(src, (ZArray, Group)) else open(src, allow_pickle=allow_pickle)
+    store = resolve(dst, "a")
+    where = normalize_path(path)
+    _check_apart(given, store, where)
+    version = zarr_format or given.zarr_format
+    try:
+        if isinstance(given, ZArray):
+            made: ZArray | Group = _array(given, store, where, version, overwrite, allow_pickle, changes)
+        else:
+            made = _group(given, store, where, version, overwrite, allow_pickle, changes)
+    finally:
+        if not isinstance(src, (ZArray, Group)) and given.store is not src:
+            given.store.close()
+        if isinstance(dst, (str, os.PathLike)):
+            store.close()  # an archive is complete when it is closed
+    return open(dst, "r+", path=where, allow_pickle=allow_pickle) if isinstance(dst, (str, os.PathLike)) else made
+
+
+def _check_apart(src: ZArray | Group, store: Store, path: str) -> None:
+    """ArgumentError where the new node would lie in the old one, or the other way round."""
+    old = {src.store.object_id(join(src.path, "zarr.json"))}
+    for above in nodes.ancestors(src.path):
+        old.add(src.store.object_id(join(above, "zarr.json")))
+    new = {store.object_id(join(above, "zarr.json")) for above in (path, *nodes.ancestors(path))}
+    if src.store.object_id(join(src.path, "zarr.json")) in new or store.object_id(join(path, "zarr.json")) in old:
+        raise ArgumentError(
+            f"cannot convert {src.path or '/'!r} in {src.store.url} to {path or '/'!r} in {store.url}: one lies in the other; "
+            "convert to another place",
+            store=store.url,
+            path=path,
+        )
+
+
+def _group(
+    src: Group, store: Store, path: str, version: int, overwrite: bool, allow_pickle: bool, changes: dict[str, Any]
+) -> Group:
+    meta = src._meta
+    made = new_group(store, path, attributes=dict(src.attrs), overwrite=overwrite, zarr_format=version)
+    extra = extra_for(meta, version)
+    if extra:
+        made = replace(made, extra=extra)
+        nodes.write(store, path, made)
+    for name, member in src.members():
+        below = join(path, name)
+        if isinstance(member, ZArray):
+            _array(member, store, below, version, False, allow_pickle, changes)
+        else:
+            _group(member, store, below, version, False, allow_pickle, changes)
+    return Group(store, path, made, writable=True, allow_pickle=allow_pickle)
+
+
+def _array(
+    src: ZArray, store: Store, path: str, version: int, overwrite: bool, allow_pickle: bool, changes: dict[str, Any]
+) -> ZArray:
+    engine = src._engine
+    anew = not changes.keys().isdisjoint(("chunks", "shards"))
+    create, alike = arguments_for(src.metadata, src.chunks, version, engine.layout.fill, flat=anew)
+    if "chunks" in changes:
+        create["shards"] = None
+    create |= changes
+    made = new_array(store, path, overwrite=overwrite, allow_pickle=allow_pickle, **create)
+    extra = extra_for(src.metadata, version)
+    if extra:
+        nodes.write(store, path, replace(made.metadata, extra=extra))
+        made.refresh()
+    if alike and _ENCODING.isdisjoint(changes) and engine.layout.grid == made._engine.layout.grid:
+        _copy(engine, made._engine)
+    else:
+        _rewrite(src, made)
+    return made
+
+
+def _copy(old: Engine, new: Engine) -> None:
+    """Copy encoded chunks; what lies past the edge of the array stays behind."""
+    grid, before, after = old.layout.grid, old.layout.objects, new.layout.objects
+    if after == grid:  # one chunk an object
+        for coords in sorted(old.stored()):
+            if coords in before:
+                for spot, data in old.encoded(coords).items():
+                    if spot in grid:
+                        new.put_encoded(spot, {spot: data})
+        return
+    # Shards of another shape hold chunks of the same old one: it is not read for each of them.
+    encoded = lru_cache(maxsize=2)(old.encoded)
+    for target in _touched(old, after):
+        region = _region(after, target)
+        chunks = {}
+        for coords in _overlapping(before, region):
+            for spot, data in encoded(coords).items():
+                if all(part.start <= n < part.stop for n, part in zip(grid.start(spot), region, strict=True)):
+                    chunks[spot] = data
+        new.put_encoded(target, chunks)
+
+
+def _rewrite(src: ZArray, dst: ZArray) -> None:
+    """Decode and encode, a block of whole new objects at a time; blocks in which nothing is stored are passed over."""
+    blocks = Grid.of(dst.shape, _block(src, dst)) if dst._engine.layout.uniform is not None else dst._engine.layout.objects
+    for coords in _touched(src._engine, blocks):
+        region = _region(blocks, coords)
+        dst[region] = src[region]
+
+
+def _block(src: ZArray, dst: ZArray) -> Shape:
+    """Lengths of a block: whole objects of `dst`, more of them along the last axes while memory allows.
+
+    Multiples of what `src` stores come first, so that few of its chunks are decoded twice.
+    """
+    lengths = [axis.size(0) for axis in dst._engine.layout.objects.axes]
+    stored = [max(axis.size(0), 1) for axis in src._engine.layout.objects.axes]
+    itemsize = dst.itemsize
+    for wanted in ([math.lcm(a, b) for a, b in zip(lengths, stored, strict=True)], list(dst.shape)):
+        for axis in reversed(range(len(lengths))):
+            room = BLOCK_NBYTES // max(1, math.prod(lengths) * itemsize)
+            steps = min(max(1, room), -(-min(wanted[axis], max(1, dst.shape[axis])) // lengths[axis]))
+            lengths[axis] *= max(1, steps)
+    return tuple(lengths)
+
+
+def _touched(old: Engine, cells: Grid) -> Iterator[Coords]:
+    """The cells of another grid over the same array that hold an element of a stored object, in order.
+
+    As many are held in memory as there are stored objects, or cells that they touch.
+    """
+    objects = old.layout.objects
+    found: set[Coords] = set()
+    for coords in old.stored():
+        if coords in objects:
+            found.update(_overlapping(cells, _region(objects, coords)))
+    yield from sorted(found)
+
+
+def _region(grid: Grid, coords: Coords) -> tuple[slice, ...]:
+    starts = grid.start(coords)
+    return tuple(slice(n, n + valid) for n, valid in zip(starts, grid.valid(coords), strict=True))
+
+
+def _overlapping(grid: Grid, region: Sequence[slice]) -> Iterator[Coords]:
+    def along(axis: Axis, part: slice) -> range:
+        return range(axis.find(part.start), axis.find(part.stop - 1) + 1)
+
+    return product(*(along(axis, part) for axis, part in zip(grid.axes, region, strict=True)))
