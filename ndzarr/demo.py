@@ -8,6 +8,7 @@ fails notes every call that reaches the directory.
 from __future__ import annotations
 
 import math
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from ndzarr.stores.local import LocalStore
 DIRECTORY = "ndzarr-demo.zarr"
 CHUNKS = (60, 10, 20)  # five years of a box of 20 by 40 degrees: 47 KiB decoded
 YEARS = 20
+
+_CHUNK = re.compile(r"/\d+[./]\d+[./]\d+$")
 
 #: The attribute by which the demo knows a directory as its own, which it may replace.
 _MARK = {"written_by": "python -m ndzarr demo"}
@@ -116,10 +119,11 @@ def run(directory: str = DIRECTORY) -> int:
 
     write_dataset(store, data)
     written = cost_of(store, "set")
+    objects = {call.key: call.nbytes or 0 for call in store.calls("set")}  # the root's document is written twice
     sst = api.open_array(store, path="sst")
     print(f"Wrote {directory}: {YEARS} years of monthly sea-surface temperature on a two-degree grid.")
     print(f"  sst     {sst.shape} {sst.dtype} in chunks of {sst.chunks}, blosc (zstd, shuffle); land is NaN")
-    print(f"  values  {format_nbytes(data.nbytes)}, stored as {format_nbytes(written.nbytes)} in {written.requests} objects")
+    print(f"  values  {format_nbytes(data.nbytes)}, stored as {format_nbytes(sum(objects.values()))} in {len(objects)} objects")
     print(f"  chunks  {written.chunks} of sst; the other {sst.nchunks - written.chunks} are all land: fill values, not stored")
 
     print("\nRead it back by slices. A request that finds no chunk gives fill values:\n")
@@ -159,8 +163,8 @@ def _reads(data: Dataset) -> list[tuple[str, Any]]:
 def cost_of(store: FaultStore, op: str) -> Cost:
     """What the calls of `op` in the store's log came to."""
     calls = store.calls(op)
-    # Chunk objects of `sst` are the keys with three numbers; all others are metadata and coordinates.
-    chunks = {call.key for call in calls if call.key and call.nbytes is not None and call.key.count(".") == 2}
+    # Chunk objects of `sst` are the keys that end in three numbers; all others are metadata and coordinates.
+    chunks = {call.key for call in calls if call.key and call.nbytes is not None and _CHUNK.search(call.key)}
     return Cost(len(chunks), len(calls), sum(call.nbytes or 0 for call in calls))
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ndzarr._typing import CodecSpec
+from ndzarr.grid import Axis, EdgesAxis
+
 if TYPE_CHECKING:  # the nodes know how to show themselves, so at run time the arrow points the other way
     from ndzarr.group import Group
     from ndzarr.zarray import ZArray
+
+#: So many chunk lengths of one axis are listed; of more only their number and range.
+_LISTED = 8
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
@@ -29,8 +35,43 @@ def format_nbytes(nbytes: int) -> str:
 
 
 def array_repr(z: ZArray) -> str:
-    """One line: shape, chunks, dtype, path and store."""
-    return f"<ndzarr.ZArray {z.path or '/'} shape={z.shape} chunks={z.chunks} dtype={_dtype(z.dtype)} in {z.store.url}>"
+    """One line: shape, chunks, shards if there are any, dtype, path and store."""
+    chunks, shards = _grids(z)
+    told = f"shape={z.shape} chunks={chunks}" + ("" if shards is None else f" shards={shards}")
+    return f"<ndzarr.ZArray {z.path or '/'} {told} dtype={_dtype(z.dtype)} in {z.store.url}>"
+
+
+def _grids(z: ZArray) -> tuple[str, str | None]:
+    """The lengths of chunks, and of shards if there are any, however many there are."""
+    layout = z._engine.layout
+    objects = format_lengths(layout.objects.axes)
+    return (objects, None) if layout.grid is layout.objects else (format_lengths(layout.grid.axes), objects)
+
+
+def format_lengths(axes: Sequence[Axis]) -> str:
+    """The chunk lengths of each axis, as a tuple is printed; where they differ those of all chunks, or how many there are.
+
+    >>> from ndzarr.grid import Edges, Grid
+    >>> format_lengths(Grid.of((90, 50), (Edges.of([31, 28, 31]), 10)).axes)
+    '([31, 28, 31], 10)'
+    >>> format_lengths(Grid.of((10**9,), (Edges(((1, 10), (3, 10**12))),)).axes)
+    '(333333340 of 1 to 3,)'
+    """
+    shown = [_lengths(axis) for axis in axes]
+    return f"({', '.join(shown)}{',' if len(shown) == 1 else ''})"
+
+
+def _lengths(axis: Axis) -> str:
+    if not isinstance(axis, EdgesAxis):
+        return str(axis.chunk)
+    if axis.count <= _LISTED:
+        return str([axis.size(n) for n in range(axis.count)])
+    start, found = 0, []
+    for length, count in axis.edges.runs:
+        if start < axis.length:
+            found.append(length)
+        start += length * count
+    return f"{axis.count} of {min(found)}" + (f" to {max(found)}" if min(found) != max(found) else "")
 
 
 def group_repr(g: Group) -> str:
@@ -55,35 +96,53 @@ class Info:
 
 def array_info(z: ZArray) -> Info:
     """What an array is and how it is stored. Lists the store once and asks it for the size of each chunk object."""
-    codecs = " -> ".join(
-        spec.name.removeprefix("numcodecs.") + (f"({_settings(spec.configuration)})" if spec.configuration else "")
-        for spec in z.metadata.codecs
-    )
+    chunks, shards = _grids(z)
     stored = z.nbytes_stored
-    ratio = f" (ratio {z.nbytes / stored:.1f})" if stored else ""
     rows = [
         ("path", z.path or "/"),
         ("store", z.store.url),
         ("format", f"Zarr {z.zarr_format}"),
         ("shape", str(z.shape)),
-        ("chunks", f"{z.chunks}, {z.nchunks} in all"),
+        ("chunks", f"{chunks}, {z.nchunks} in all"),
         ("dtype", _dtype(z.dtype)),
         ("order", z.order),
         ("fill value", _scalar(z.fill_value)),
-        ("codecs", codecs or "none"),
-        ("size", format_nbytes(z.nbytes)),
-        ("stored", format_nbytes(stored) + ratio),
+        ("codecs", _chain(z.metadata.codecs) or "none"),
     ]
-    return Info(rows)
+    if shards is not None:
+        rows.insert(5, ("shards", f"{shards}, {z._engine.layout.objects.nchunks} in all"))
+    if z.dimension_names is not None:
+        rows.insert(4, ("dimensions", ", ".join("-" if name is None else name for name in z.dimension_names)))
+    if z.dtype.hasobject or z.dtype.kind == "T":
+        # What an element holds is somewhere else: the array knows only the size of the place that points to it.
+        return Info([*rows, ("size", f"{z.size} elements of any length"), ("stored", format_nbytes(stored))])
+    ratio = f" (ratio {z.nbytes / stored:.1f})" if stored else ""
+    return Info([*rows, ("size", format_nbytes(z.nbytes)), ("stored", format_nbytes(stored) + ratio)])
 
 
 def _scalar(value: Any) -> str:
-    # A NumPy number names its type, which stands two lines above.
-    return repr(value.item() if isinstance(value, (np.number, np.bool_)) else value)
+    # A NumPy number names its type, which stands two lines above. A timedelta64 is a number to NumPy, and NaT no Python value.
+    plain = isinstance(value, (np.number, np.bool_)) and not isinstance(value, np.timedelta64)
+    return str(value) if isinstance(value, (np.datetime64, np.timedelta64)) else repr(value.item() if plain else value)
 
 
-def _settings(configuration: Any) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in configuration.items())
+def _chain(specs: Sequence[CodecSpec]) -> str:
+    return " -> ".join(_codec(spec.name, spec.configuration) for spec in specs)
+
+
+def _codec(name: str, configuration: Mapping[str, Any]) -> str:
+    settings = ", ".join(f"{field}={_setting(field, value)}" for field, value in configuration.items())
+    return name.removeprefix("numcodecs.") + (f"({settings})" if settings else "")
+
+
+def _setting(field: str, value: Any) -> str:
+    """A setting as Python prints it; a chain inside a codec as a chain."""
+    if not field.endswith("codecs") or not isinstance(value, (list, tuple)):
+        return repr(value)
+    inner = [
+        _codec(codec["name"], codec.get("configuration", {})) if isinstance(codec, Mapping) else str(codec) for codec in value
+    ]
+    return f"[{' -> '.join(inner)}]"
 
 
 class Tree:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import pytest
+
+from ndzarr import creation
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -13,6 +18,42 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="how many index expressions tests/test_numpy_parity.py compares with NumPy (default 5000)",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "formats(*versions): the formats that a test with `zarr_format` is about, if not both")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that asks for `zarr_format` once for each format."""
+    if "zarr_format" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("formats")
+        versions = (2, 3) if mark is None else mark.args
+        metafunc.parametrize("zarr_format", versions, ids=[f"v{version}" for version in versions], indirect=True)
+
+
+@pytest.fixture
+def zarr_format(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The format of all that a test makes without naming one."""
+    version: int = request.param
+    monkeypatch.setattr(creation, "NEWEST", version)
+    return version
+
+
+@dataclass(frozen=True)
+class Names:
+    """What objects are called in a format: written down here, not asked of the library."""
+
+    document: str
+    chunk: Callable[..., str]
+
+
+@pytest.fixture
+def names(zarr_format: int) -> Names:
+    """The names of objects in the format that the test is run for."""
+    if zarr_format == 2:
+        return Names(".zarray", lambda *coords: ".".join(map(str, coords)) or "0")
+    return Names("zarr.json", lambda *coords: "/".join(["c", *map(str, coords)]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 import ndzarr
 from ndzarr import demo
+from ndzarr.display import format_nbytes
+
+if TYPE_CHECKING:
+    from tests.conftest import Names
+
+pytestmark = pytest.mark.usefixtures("zarr_format")  # a user gets format 3
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +30,13 @@ def data() -> demo.Dataset:
 
 
 @pytest.fixture
-def printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+def printed(zarr_format: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
     """What a run in `tmp_path` prints."""
     assert demo.run(str(tmp_path / "d.zarr")) == 0
     return capsys.readouterr().out
 
 
+@pytest.mark.formats(3)
 def test_as_the_readme_runs_it(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(ndzarr.__file__).parents[1])}
     command = [sys.executable, "-W", "error", "-m", "ndzarr", "demo"]
@@ -38,10 +46,12 @@ def test_as_the_readme_runs_it(tmp_path: Path) -> None:
     assert time.perf_counter() - started < 60  # it takes about one second; a busy machine may be slow, not hang
     assert sorted(p.name for p in tmp_path.iterdir()) == [demo.DIRECTORY]
     assert max(map(len, done.stdout.splitlines())) <= 100
+    assert ndzarr.open(tmp_path / demo.DIRECTORY).zarr_format == 3
 
 
-def test_what_is_written_is_what_was_made(tmp_path: Path, printed: str, data: demo.Dataset) -> None:
+def test_what_is_written_is_what_was_made(tmp_path: Path, printed: str, data: demo.Dataset, zarr_format: int) -> None:
     root = ndzarr.open_group(tmp_path / "d.zarr")
+    assert root.zarr_format == zarr_format
     assert list(root) == ["lat", "lon", "sst", "time"]
     for name in root:
         np.testing.assert_array_equal(root[name][...], getattr(data, name))
@@ -50,16 +60,24 @@ def test_what_is_written_is_what_was_made(tmp_path: Path, printed: str, data: de
     assert sst.dimension_names == ("time", "lat", "lon")
     assert sst.attrs["units"] == "degree_Celsius"
     assert 0.1 < np.isnan(data.sst[0]).mean() < 0.5
-    assert (tmp_path / "d.zarr" / ".zmetadata").exists()
+    if zarr_format == 2:
+        consolidated = {key for key in json.loads((tmp_path / "d.zarr" / ".zmetadata").read_bytes())["metadata"] if "/" in key}
+        assert consolidated == {f"{name}/{kind}" for name in root for kind in (".zarray", ".zattrs")}
+    else:
+        document = json.loads((tmp_path / "d.zarr" / "zarr.json").read_bytes())
+        assert set(document["consolidated_metadata"]["metadata"]) == set(root)
+    files = [p.stat().st_size for p in (tmp_path / "d.zarr").rglob("*") if p.is_file()]
+    assert f"stored as {format_nbytes(sum(files))} in {len(files)} objects" in printed
 
 
-def test_chunks_on_land_are_not_stored(tmp_path: Path, printed: str, data: demo.Dataset) -> None:
-    stored = {p.name for p in (tmp_path / "d.zarr" / "sst").iterdir() if not p.name.startswith(".")}
+def test_chunks_on_land_are_not_stored(tmp_path: Path, printed: str, data: demo.Dataset, names: Names) -> None:
+    top = tmp_path / "d.zarr" / "sst"
+    stored = {p.relative_to(top).as_posix() for p in top.rglob("*") if p.is_file()} - {".zarray", ".zattrs", "zarr.json"}
     expected = set()
     for coords in np.ndindex(4, 9, 9):
         box = tuple(slice(c * n, (c + 1) * n) for c, n in zip(coords, demo.CHUNKS, strict=True))
         if not np.isnan(data.sst[box]).all():
-            expected.add(".".join(map(str, coords)))
+            expected.add(names.chunk(*coords))
     assert stored == expected
     assert f"chunks  {len(expected)} of sst; the other {4 * 9 * 9 - len(expected)} are all land" in printed
 
@@ -84,12 +102,21 @@ def test_costs_printed_are_those_of_the_chunks_touched(printed: str, data: demo.
         assert rows[text] == (len(touched & full), len(touched)), text
 
 
-def test_runs_again_over_its_own(tmp_path: Path) -> None:
+def test_runs_again_over_its_own(tmp_path: Path, names: Names) -> None:
     place = tmp_path / "d.zarr"
     assert demo.run(str(place)) == 0
-    (place / "sst" / "9.9.9").write_bytes(b"left over")
+    left = place / "sst" / names.chunk(9, 9, 9)
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_bytes(b"left over")
     assert demo.run(str(place)) == 0
-    assert not (place / "sst" / "9.9.9").exists()
+    assert not left.exists()
+
+
+def test_runs_over_one_of_the_other_format(tmp_path: Path, zarr_format: int) -> None:
+    ndzarr.create_group(tmp_path / "d", attributes={"written_by": "python -m ndzarr demo"}, zarr_format=5 - zarr_format)
+    assert demo.run(str(tmp_path / "d")) == 0
+    assert ndzarr.open(tmp_path / "d").zarr_format == zarr_format
+    assert [p.name for p in tmp_path.rglob(".zgroup" if zarr_format == 3 else "zarr.json")] == []
 
 
 def test_an_empty_directory_will_do(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import tracemalloc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,7 +17,12 @@ import pytest
 import ndzarr
 from ndzarr import config, engine as engine_module
 from ndzarr.crew import processors
-from ndzarr.engine import is_fill
+from ndzarr.fillvalue import is_fill
+
+if TYPE_CHECKING:
+    from tests.conftest import Names
+
+pytestmark = pytest.mark.usefixtures("zarr_format")  # everything is true of both
 
 
 def counted(**create: Any) -> tuple[ndzarr.ZArray, ndzarr.FaultStore]:
@@ -64,48 +69,61 @@ def test_uncompressed_reads_fetch_only_the_bytes_between() -> None:
         assert call.nbytes == nbytes, index
 
 
-def test_whole_chunks_are_written_without_being_read() -> None:
+def test_whole_chunks_are_written_without_being_read(names: Names) -> None:
     z, store = counted(shape=(25, 25), dtype="i4", chunks=(10, 10))
     z[...] = 1
     z[10:20, :20] = 2
     z[19:9:-1, 19::-1] = np.arange(200).reshape(10, 20)
     z[list(range(10)), :20] = 4
     # Those at the edge are read: behind it there may be rows that another handle has appended.
-    assert set(keys(store, "get")) == {"0.2", "1.2", "2.0", "2.1", "2.2"}
+    assert set(keys(store, "get")) == {names.chunk(*coords) for coords in ((0, 2), (1, 2), (2, 0), (2, 1), (2, 2))}
     store.clear()
     z[0, 0] = 1
-    assert keys(store, "get") == ["0.0"]
+    assert keys(store, "get") == [names.chunk(0, 0)]
 
 
-def test_chunks_of_fill_values_are_deleted() -> None:
+def test_chunks_of_fill_values_are_deleted(names: Names) -> None:
     z, store = counted(shape=(20,), dtype="f4", chunks=(10,), fill_value=0)
     z[...] = 1
     z[:10] = 0
-    assert sorted(store.inner.list()) == [".zarray", "1"]
+    assert set(store.inner.list()) == {names.document, names.chunk(1)}
     z[10:] = -0.0  # not the fill value: another bit
-    assert "1" in store.inner.list()
+    assert names.chunk(1) in store.inner.list()
     with ndzarr.options(write_empty=True):
         z[...] = 0
-    assert {"0", "1"} <= set(store.inner.list())
+    assert {names.chunk(0), names.chunk(1)} <= set(store.inner.list())
 
 
+@pytest.mark.formats(2)
 def test_an_undefined_fill_value_leaves_nothing_out() -> None:
     z, store = counted(shape=(4,), dtype="i4", chunks=(2,), fill_value=None)
     z[:2] = 0
     assert "0" in store.inner.list()
 
 
-def test_the_padding_of_edge_chunks_is_the_fill_value() -> None:
+@pytest.mark.formats(3)
+@pytest.mark.parametrize(("dtype", "zero"), [("i4", 0), ("f8", 0.0), ("S3", b""), ("M8[s]", "NaT"), (str, "")])
+def test_no_fill_value_is_the_zero_of_the_dtype(dtype: Any, zero: Any, names: Names) -> None:
+    z, store = counted(shape=(4,), dtype=dtype, chunks=(2,), fill_value=None)
+    z[:2] = zero
+    assert set(store.inner.list()) == {names.document}
+    z[:2] = "1" if z.dtype.kind in "ST" else 1
+    assert set(store.inner.list()) == {names.document, names.chunk(0)}
+    z[:2] = zero
+    assert set(store.inner.list()) == {names.document}
+
+
+def test_the_padding_of_edge_chunks_is_the_fill_value(names: Names) -> None:
     store = ndzarr.MemoryStore()
     z = ndzarr.create_array(store, shape=(3,), dtype="i2", chunks=(4,), compressor=None, fill_value=7)
     z[:] = [1, 2, 3]
-    assert np.frombuffer(store.get("0"), "i2").tolist() == [1, 2, 3, 7]
-    store.set("0", np.array([7, 7, 7, 99], "i2").tobytes())  # another writer's garbage past the edge
+    assert np.frombuffer(store.get(names.chunk(0)), "i2").tolist() == [1, 2, 3, 7]
+    store.set(names.chunk(0), np.array([7, 7, 7, 99], "i2").tobytes())  # another writer's garbage past the edge
     assert z[:].tolist() == [7, 7, 7]
     z.resize(4)
     assert z[:].tolist() == [7, 7, 7, 7]
     z[:] = 7
-    assert store.get("0") is None
+    assert store.get(names.chunk(0)) is None
 
 
 @pytest.mark.parametrize(
@@ -140,7 +158,7 @@ def test_is_fill(dtype: Any, fill: Any, same: Any, other: Any) -> None:
 @pytest.mark.parametrize("compressor", [None, "zstd", "blosc"])
 def test_points_equal_slices(compressor: str | None, order: str) -> None:
     z, _ = counted(shape=(7, 5, 3), dtype=">i4", chunks=(3, 2, 2), compressor=compressor, order=order, fill_value=-1)
-    a = np.full(z.shape, -1, ">i4")
+    a = np.full(z.shape, -1, z.dtype)
     z[2:6, :3] = a[2:6, :3] = np.arange(36).reshape(4, 3, 3)
     for point in np.ndindex(*a.shape):
         got = z[point]
@@ -177,10 +195,10 @@ def test_threads_and_one_thread_give_the_same(dtype: str) -> None:
     np.testing.assert_array_equal(one, many)
 
 
-def test_small_reads_start_no_thread() -> None:
+def test_small_reads_start_no_thread(zarr_format: int) -> None:
     script = (
-        "import threading, ndzarr; z = ndzarr.array([[1, 2], [3, 4]], chunks=1); z[...]; z[0] = 5; "
-        "assert threading.active_count() == 1, threading.enumerate()"
+        f"import threading, ndzarr; z = ndzarr.array([[1, 2], [3, 4]], chunks=1, zarr_format={zarr_format}); z[...]; z[0] = 5; "
+        f"assert z.zarr_format == {zarr_format}; assert threading.active_count() == 1, threading.enumerate()"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 
@@ -213,7 +231,7 @@ def test_only_not_found_reads_as_fill_value() -> None:
         broken[(1,)]
 
 
-def test_missing_raise() -> None:
+def test_missing_raise(names: Names) -> None:
     z, store = counted(shape=(4,), dtype="i4", chunks=(2,))
     z[:2] = 1
     with ndzarr.options(missing="raise"):
@@ -222,7 +240,7 @@ def test_missing_raise() -> None:
             with pytest.raises(ndzarr.MissingChunkError) as caught:
                 z[index]
             assert caught.value.coords == (1,)
-            assert caught.value.key == "1"
+            assert caught.value.key == names.chunk(1)
     strict = ndzarr.open(store, missing="raise")
     with pytest.raises(ndzarr.MissingChunkError):
         strict[...]
@@ -242,7 +260,7 @@ def test_a_write_that_fails_tells_what_it_did() -> None:
     assert z[:].tolist() == [0, 1, 2, 3, 0, 0, 0, 0, 0, 0]
 
 
-def test_an_error_in_one_chunk_stops_the_others() -> None:
+def test_an_error_in_one_chunk_stops_the_others(names: Names) -> None:
     """Promise P17: when the exception reaches the caller no thread of ours still writes."""
     for at in range(1, 30, 3):
         inner = ndzarr.MemoryStore()
@@ -252,27 +270,36 @@ def test_an_error_in_one_chunk_stops_the_others() -> None:
         with ndzarr.options(workers=4), pytest.raises(ndzarr.StoreError) as caught:
             w[...] = np.random.default_rng(at).normal(size=z.shape)
         calls = len(faulty.log)
-        written = set(inner.list()) - {".zarray"}
+        written = set(inner.list()) - {names.document}
         time.sleep(0.02)
         assert len(faulty.log) == calls
-        assert set(inner.list()) - {".zarray"} == written
-        done = {f"{i}.{j}" for i, j in caught.value.chunks_done}
+        assert set(inner.list()) - {names.document} == written
+        done = {names.chunk(*coords) for coords in caught.value.chunks_done}
         assert done == written
         assert len(caught.value.chunks_done) + len(caught.value.chunks_left) == 90
 
 
-def test_interrupts_stop_everything() -> None:
+class Interrupting(ndzarr.MemoryStore):
+    """Ctrl-C at the moment when the main thread has written a chunk."""
+
+    def set(self, key: str, value: Any) -> None:
+        super().set(key, value)
+        if threading.current_thread() is threading.main_thread() and not key.endswith((".zarray", "zarr.json")):
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("shards", [None, (400, 200)])
+def test_interrupts_stop_everything(shards: tuple[int, int] | None, zarr_format: int) -> None:
     """Ctrl-C in the middle of a write over several threads: nothing changes after the exception is out."""
-
-    class Interrupting(ndzarr.MemoryStore):
-        def set(self, key: str, value: Any) -> None:
-            super().set(key, value)
-            if threading.current_thread() is threading.main_thread() and key != ".zarray":
-                raise KeyboardInterrupt
-
+    if shards and zarr_format == 2:
+        with pytest.raises(ndzarr.ArgumentError, match="shards"):
+            ndzarr.create_array(shape=(2000, 200), chunks=(100, 100), shards=shards)
+        return
     for _ in range(20):
         store = Interrupting()
-        z = ndzarr.create_array(store, shape=(2000, 200), dtype="f8", chunks=(100, 100), compressor="zlib")
+        z = ndzarr.create_array(
+            store, shape=(2000, 200), dtype="f8", chunks=(100, 100), shards=shards, compressor="zlib"
+        )  # outside `raises`: an interrupt here is nobody's business but pytest's
         with ndzarr.options(workers=4), pytest.raises(KeyboardInterrupt):
             z[...] = np.random.default_rng(0).normal(size=z.shape)
         before = {key: bytes(store.get(key) or b"") for key in store.list()}
@@ -381,7 +408,7 @@ def test_a_store_may_read_arrays_itself() -> None:
 
     class Nested(ndzarr.MemoryStore):
         def get(self, key: str, range: Any = None) -> Any:
-            if not key.startswith("."):
+            if not key.endswith((".zarray", "zarr.json")):
                 with ndzarr.options(workers=4):
                     source[...]
             return super().get(key, range)
@@ -421,11 +448,11 @@ def test_limits() -> None:
         z[0] = 1
 
 
-def test_errors_survive_pickling() -> None:
+def test_errors_survive_pickling(names: Names) -> None:
     z, store = counted(shape=(4,), dtype="i4", chunks=(2,))
-    store.inner.set("0", b"garbage")
+    store.inner.set(names.chunk(0), b"garbage")
     with pytest.raises(ndzarr.CorruptChunkError) as caught:
         z[:]
     back = pickle.loads(pickle.dumps(caught.value))
     assert str(back) == str(caught.value)
-    assert (back.key, back.coords, back.codec) == ("0", (0,), "zstd")
+    assert (back.key, back.coords, back.codec) == (names.chunk(0), (0,), "zstd")

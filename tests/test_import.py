@@ -33,8 +33,10 @@ def test_import_brings_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("absent", ["xarray", "dask", "fsspec", "asyncio", "sqlite3", "hypothesis"])
-def test_an_array_in_memory_needs_none_of(absent: str) -> None:
-    code = "import ndzarr; z = ndzarr.zeros((4, 4), dtype='i4', chunks=(2, 2)); z[1, ::-1] = 5; assert z[...].sum() == 20"
+@pytest.mark.parametrize("create", ["zarr_format=2", "zarr_format=3", "shards=(4, 4)"])
+def test_an_array_in_memory_needs_none_of(absent: str, create: str) -> None:
+    array = f"ndzarr.zeros((4, 4), dtype='i4', chunks=(2, 2), {create})"
+    code = f"import ndzarr; z = {array}; z[1, ::-1] = 5; assert z[...].sum() == 20"
     assert absent not in modules_after(code) - modules_after("import numpy")
 
 

@@ -8,6 +8,7 @@ without using the indexing machinery (`_get_multi_index`). Here its four tests r
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,9 @@ class MultiIndexing(numpy_tests.TestMultiIndexingAutomated):
 
     __test__ = False  # run below, as a whole
 
-    def __init__(self, chunks: Callable[[int], int], order: str) -> None:
+    def __init__(self, layout: Callable[[tuple[int, ...]], dict[str, Any]]) -> None:
         self.answers: Callable[[np.ndarray, Any], tuple[np.ndarray, bool]] = self._get_multi_index
-        self._chunks = chunks
-        self._order = order
+        self._layout = layout
         self._stored: dict[tuple[int, ...], Any] = {}
         self.gets = 0
         self.sets = 0
@@ -42,17 +42,15 @@ class MultiIndexing(numpy_tests.TestMultiIndexingAutomated):
     def stored(self, arr: np.ndarray) -> Any:
         z = self._stored.get(arr.shape)
         if z is None:
-            z = ndzarr.create_array(
-                None,
-                shape=arr.shape,
-                dtype=arr.dtype,
-                chunks=tuple(max(1, self._chunks(n)) for n in arr.shape),
-                order=self._order,
-                compressor=None,
-            )
+            z = ndzarr.create_array(None, shape=arr.shape, dtype=arr.dtype, compressor=None, **self._layout(arr.shape))
             z[...] = arr
             self._stored[arr.shape] = z
         return z
+
+    @property
+    def arrays(self) -> list[Any]:
+        """The ZArrays that were asked."""
+        return list(self._stored.values())
 
     def _check_multi_index(self, arr: np.ndarray, index: Any) -> None:
         self.check(arr, index, index)
@@ -111,13 +109,71 @@ class MultiIndexing(numpy_tests.TestMultiIndexingAutomated):
             z[...] = arr
 
 
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("chunks", [lambda n: (n + 1) // 2, lambda n: n], ids=["halves", "one chunk"])
-def test_every_index_of_numpys_own_test(
-    chunks: Callable[[int], int], order: str, record_property: Callable[[str, object], None]
-) -> None:
+def halves(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(max(1, (n + 1) // 2) for n in shape)
+
+
+def whole(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(max(1, n) for n in shape)
+
+
+def plain(
+    make: Callable[[tuple[int, ...]], tuple[int, ...]], order: str, version: int, shape: tuple[int, ...]
+) -> dict[str, Any]:
+    return {"chunks": make(shape), "order": order, "zarr_format": version}
+
+
+def turned(shape: tuple[int, ...]) -> dict[str, Any]:
+    """Chunks with their axes moved round by one: from three axes on, not the inverse of itself."""
+    order = [*range(1, len(shape)), *range(min(1, len(shape)))]
+    return {"chunks": halves(shape), "filters": [{"name": "transpose", "configuration": {"order": order}}], "zarr_format": 3}
+
+
+def turned_shards(shape: tuple[int, ...]) -> dict[str, Any]:
+    """A turned shard of turned chunks, its index in front."""
+    transpose = turned(shape)["filters"][0]
+    order = transpose["configuration"]["order"]
+    lengths = [(n + 1) // 2 for n in halves(shape)]
+    little = {"name": "bytes", "configuration": {"endian": "little"}}
+    sharding = {
+        "chunk_shape": [lengths[axis] for axis in order],
+        "codecs": [transpose, little],
+        "index_codecs": [little, "crc32c"],
+        "index_location": "start",
+    }
+    return {
+        "chunks": tuple(2 * n for n in lengths),
+        "filters": [transpose, {"name": "sharding_indexed", "configuration": sharding}],
+        "zarr_format": 3,
+    }
+
+
+def uneven(shape: tuple[int, ...]) -> dict[str, Any]:
+    """Chunks of 1, 2, 3, ... along each axis, the last past the end."""
+    lengths = [[k + 1 for k in range(max(1, n)) if k * (k + 1) // 2 < max(1, n)] for n in shape]
+    return {"chunks": lengths, "zarr_format": 3}
+
+
+#: Where the bytes lie. Every index must give the same in all of them.
+LAYOUTS: dict[str, Callable[[tuple[int, ...]], dict[str, Any]]] = {
+    **{
+        f"v{version} {name} {order}": partial(plain, make, order, version)
+        for version in (2, 3)
+        for name, make in (("halves", halves), ("one chunk", whole))
+        for order in ("C", "F")
+    },
+    "shards": lambda shape: {"chunks": halves(shape), "shards": tuple(2 * n for n in halves(shape)), "zarr_format": 3},
+    "shards of one": lambda shape: {"chunks": (1,) * len(shape), "shards": halves(shape), "order": "F", "zarr_format": 3},
+    "turned": turned,
+    "turned shards": turned_shards,
+    "uneven": uneven,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_index_of_numpys_own_test(layout: str, record_property: Callable[[str, object], None]) -> None:
     assert {name for name in dir(numpy_tests.TestMultiIndexingAutomated) if name.startswith("test_")} == TESTS
-    run = MultiIndexing(chunks, order)
+    run = MultiIndexing(LAYOUTS[layout])
     for name in sorted(TESTS):
         getattr(run, name)()
     record_property("count: gets as NumPy's own multi-indexing test wants them", run.gets)
@@ -125,3 +181,4 @@ def test_every_index_of_numpys_own_test(
     assert not run.differences, f"{len(run.differences)} differences, the first ones:\n" + "\n".join(run.differences[:10])
     assert (run.gets, run.sets) == (INDICES, INDICES)
     assert run.refused == REFUSED
+    assert {z.shards is not None for z in run.arrays} == {"shards" in layout}

@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import pickle
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 import ndzarr
+
+if TYPE_CHECKING:
+    from tests.conftest import Names
+
+pytestmark = pytest.mark.usefixtures("zarr_format")  # everything is true of both
 
 
 @pytest.fixture(params=["C", "F"])
@@ -17,7 +22,8 @@ def z(request: pytest.FixtureRequest) -> ndzarr.ZArray:
     return z
 
 
-def test_properties() -> None:
+@pytest.mark.parametrize("separator", [".", "/"])
+def test_properties(zarr_format: int, separator: str) -> None:
     store = ndzarr.MemoryStore()
     z = ndzarr.create_array(
         store,
@@ -30,7 +36,7 @@ def test_properties() -> None:
         fill_value="NaN",
         order="F",
         dimension_names=["x", "y"],
-        dimension_separator="/",
+        dimension_separator=separator,
         attributes={"units": "K", "n": np.int64(3)},
     )
     for handle in (z, ndzarr.open_array(store, path="/a//b/"), pickle.loads(pickle.dumps(z))):
@@ -42,14 +48,14 @@ def test_properties() -> None:
             80000,
         )
         assert (handle.dtype, handle.chunks, handle.shards, handle.nchunks, handle.order) == (
-            ">f4",
+            ">f4" if zarr_format == 2 else "=f4",  # format 3 leaves the byte order to a codec
             (10, 50),
             None,
             40,
             "F",
         )
         assert np.isnan(handle.fill_value)
-        assert (handle.dimension_names, handle.zarr_format, handle.path) == (("x", "y"), 2, "a/b")
+        assert (handle.dimension_names, handle.zarr_format, handle.path) == (("x", "y"), zarr_format, "a/b")
         assert handle.attrs["units"] == "K"
         assert handle.attrs["n"] == 3
         assert handle.metadata.attributes["n"] == 3
@@ -61,7 +67,7 @@ def test_properties() -> None:
     z[:10] = 1
     assert z.nbytes_stored > 0
     assert "zlib" in repr(z.info)
-    assert store.get("a/b/0/0") is not None
+    assert store.get("a/b/" + separator.join(["0", "0"] if zarr_format == 2 else ["c", "0", "0"])) is not None
 
 
 def test_array_protocol(z: ndzarr.ZArray) -> None:
@@ -145,18 +151,20 @@ def test_blocks(z: ndzarr.ZArray) -> None:
 # ---- fields --------------------------------------------------------------------------------
 
 RECORD = np.dtype([("a", "<i4"), ("b", "f8", (2,)), ("c", [("x", "S3"), ("y", "?")])])
+#: Format 3 has no data type for fields that are arrays.
+FLAT = np.dtype([("a", "<i4"), ("b", "f8"), ("c", [("x", "S3"), ("y", "?")])])
 
 
-def records() -> tuple[ndzarr.ZArray, np.ndarray]:
-    a = np.zeros(11, RECORD)
+def records(zarr_format: int) -> tuple[ndzarr.ZArray, np.ndarray]:
+    a = np.zeros(11, RECORD if zarr_format == 2 else FLAT)
     a["a"] = np.arange(11)
-    a["b"] = np.arange(22).reshape(11, 2)
+    a["b"] = np.arange(a["b"].size).reshape(a["b"].shape)
     a["c"]["x"] = b"ab"
     return ndzarr.array(a, chunks=4), a
 
 
-def test_reading_fields() -> None:
-    z, a = records()
+def test_reading_fields(zarr_format: int) -> None:
+    z, a = records(zarr_format)
     assert z["a"].tolist() == a["a"].tolist()
     assert z["a", 3:5].tolist() == z[3:5, "a"].tolist() == a["a"][3:5].tolist()
     np.testing.assert_array_equal(z["b"], a["b"])
@@ -168,11 +176,12 @@ def test_reading_fields() -> None:
     assert z[5].tobytes() == a[5].tobytes()
 
 
-def test_writing_fields() -> None:
-    z, a = records()
+def test_writing_fields(zarr_format: int) -> None:
+    z, a = records(zarr_format)
+    two = [7, 8] if zarr_format == 2 else 7
     z["a", 3:5] = a["a"][3:5] = -1
-    z["b"] = a["b"] = [7, 8]
-    z["b", 2] = a["b"][2] = [0, 1]
+    z["b"] = a["b"] = two
+    z["b", 2] = a["b"][2] = [0, 1] if zarr_format == 2 else 1
     a["c"]["x"][::4] = b"zz"
     z["c", ::4] = a["c"][::4]
     z[["a", "c"], 0] = (9, (b"q", True))
@@ -180,13 +189,18 @@ def test_writing_fields() -> None:
     a["a"][0] = 9
     a["c"][0] = (b"q", True)
     np.testing.assert_array_equal(z[:], a)
-    z[6] = (1, [2, 3], (b"x", False))
-    a[6] = (1, [2, 3], (b"x", False))
+    z[6] = (1, two, (b"x", False))
+    a[6] = (1, two, (b"x", False))
     np.testing.assert_array_equal(z[:], a)
 
 
-def test_fields_that_are_not_there() -> None:
-    z, a = records()
+def test_fields_in_format_3_are_flat_or_records() -> None:
+    with pytest.raises(ndzarr.ArgumentError, match="dtype"):
+        ndzarr.create_array(shape=3, dtype=RECORD, zarr_format=3)
+
+
+def test_fields_that_are_not_there(zarr_format: int) -> None:
+    z, a = records(zarr_format)
     for index in ("q", ["a", "q"]):
         with pytest.raises(Exception) as expected:  # NumPy says which class
             a[index]
@@ -201,25 +215,93 @@ def test_fields_that_are_not_there() -> None:
 # ---- objects and strings --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("codec", "values"),
-    [
-        ({"id": "vlen-utf8"}, ["a", "", "äöü€😀", "x" * 1000]),
-        ({"id": "vlen-bytes"}, [b"a", b"", b"\x00\xff", b"x" * 1000]),
-        ({"id": "json2"}, [1, "a", [1, 2], {"b": None}]),
-        ({"id": "msgpack2"}, [1, "a", [1, 2], {"b": None}]),
-    ],
-)
-def test_objects(codec: dict[str, Any], values: list[Any]) -> None:
-    z = ndzarr.create_array(shape=(6,), dtype=object, chunks=(3,), filters=[codec], fill_value=None)
+TEXTS = ["a", "", "äöü€😀", "x" * 1000]
+OBJECTS: list[tuple[str, list[Any]]] = [
+    ("vlen-utf8", TEXTS),
+    ("vlen-bytes", [b"a", b"", b"\x00\xff", b"x" * 1000]),
+    ("json2", [1, "a", [1, 2], {"b": None}]),
+    ("msgpack2", [1, "a", [1, 2], {"b": None}]),
+]
+
+
+def check_objects(z: ndzarr.ZArray, values: list[Any]) -> None:
     for k, value in enumerate(values):
         z[k] = value
     assert z[:4].tolist() == values
     assert z[1] == values[1]
+    assert type(z[1]) is type(values[1])
     assert ndzarr.open_array(z.store)[3] == values[3]
     assert z[[3, 0]].tolist() == [values[3], values[0]]
 
 
+@pytest.mark.formats(2)
+@pytest.mark.parametrize(("codec", "values"), OBJECTS)
+def test_objects(codec: str, values: list[Any]) -> None:
+    z = ndzarr.create_array(shape=(6,), dtype=object, chunks=(3,), filters=[{"id": codec}], fill_value=None)
+    assert (z.dtype, z.fill_value) == (np.dtype(object), None)
+    check_objects(z, values)
+
+
+@pytest.mark.formats(3)
+@pytest.mark.parametrize(("codec", "values"), OBJECTS[:2])
+def test_bytes_and_strings_as_objects(codec: str, values: list[Any]) -> None:
+    z = ndzarr.create_array(shape=(6,), dtype=object, chunks=(3,), filters=[{"id": codec}])
+    assert z.dtype == (np.dtypes.StringDType() if codec == "vlen-utf8" else np.dtype(object))
+    assert z.fill_value == ("" if codec == "vlen-utf8" else b"")
+    check_objects(z, values)
+    assert z[5] == z.fill_value
+
+
+@pytest.mark.formats(3)
+@pytest.mark.parametrize("codec", ["json2", "msgpack2", "pickle"])
+def test_objects_of_any_kind_have_no_type_in_format_3(codec: str) -> None:
+    data: dict[str, bytes] = {}
+    with pytest.raises(ndzarr.ArgumentError, match="zarr_format=2"):
+        ndzarr.create_array(data, shape=(6,), dtype=object, filters=[{"id": codec}], allow_pickle=True)
+    assert data == {}
+
+
+@pytest.mark.formats(3)
+@pytest.mark.parametrize("dtype", [str, "T", np.dtypes.StringDType()])
+@pytest.mark.parametrize("shards", [None, (6,)])
+def test_strings(dtype: Any, shards: Any) -> None:
+    z = ndzarr.create_array(shape=(6,), dtype=dtype, chunks=(3,), shards=shards, fill_value="-")
+    assert z.dtype == np.dtypes.StringDType()
+    check_objects(z, TEXTS)
+    assert z[5] == "-"
+    assert z[z[:] == ""].tolist() == [""]
+    z[[4, 1]] = ["y" * 40, "z" * 400]
+    z[z[:] == ""] = "never"
+    z[[0, 0]] = np.array("1970-01-01T00:00:20", "M8[s]")  # NumPy 2.4 crashes here
+    assert z[:].tolist() == ["1970-01-01T00:00:20", "z" * 400, "äöü€😀", "x" * 1000, "y" * 40, "-"]
+    z[:] = "same"
+    assert z[::5].tolist() == ["same", "same"]
+    z[:3] = "-"
+    assert z[:].tolist() == ["-"] * 3 + ["same"] * 3
+
+
+@pytest.mark.formats(3)
+@pytest.mark.parametrize("dtype", ["M8[ns]", "m8[25s]"])
+def test_times_that_were_never_written_are_no_times(dtype: str) -> None:
+    z = ndzarr.create_array(shape=(4,), dtype=dtype, chunks=(2,))
+    assert np.isnat(z.fill_value)
+    z[0] = z[3] = np.array(7, dtype)
+    assert np.isnat(z[:]).tolist() == [False, True, True, False]
+    assert (z.dtype, z[0]) == (np.dtype(dtype), np.array(7, dtype))
+
+
+@pytest.mark.parametrize("dtype", [">i2", "<i2", ">f8", ">c16", ">M8[s]", ">U3", [("a", ">i4"), ("b", ">f4")]])
+def test_byte_orders(dtype: Any, zarr_format: int, names: Names) -> None:
+    """Format 2 keeps the dtype as it is; format 3 reads in the machine's own order what is stored in the one asked for."""
+    given = np.array([(1, 2), (3, 4), (5, 6)], dtype) if isinstance(dtype, list) else np.arange(3).astype(dtype)
+    z = ndzarr.create_array(shape=(3,), dtype=dtype, chunks=(3,), compressor=None)
+    z[:] = given
+    assert z.dtype == (given.dtype if zarr_format == 2 else given.dtype.newbyteorder("="))
+    np.testing.assert_array_equal(z[:], given)
+    assert bytes(z.store.get(names.chunk(0)) or b"") == given.tobytes()
+
+
+@pytest.mark.formats(2)
 def test_arrays_as_objects() -> None:
     z = ndzarr.create_array(shape=(3,), dtype=object, chunks=(2,), filters=[{"id": "vlen-array", "dtype": "<i4"}])
     for k in range(3):
@@ -232,6 +314,7 @@ def test_objects_need_a_codec() -> None:
         ndzarr.create_array(shape=3, dtype=object)
 
 
+@pytest.mark.formats(2)
 def test_pickle_runs_only_when_asked_for() -> None:
     data: dict[str, bytes] = {}
     with pytest.raises(ndzarr.ArgumentError, match="allow_pickle"):
@@ -248,7 +331,7 @@ def test_pickle_runs_only_when_asked_for() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_programs_of_resize_append_and_write(seed: int) -> None:
+def test_programs_of_resize_append_and_write(seed: int, names: Names) -> None:
     """Against a NumPy model: growing never shows old values (promise P6)."""
     rng = np.random.default_rng(seed)
     order = "CF"[seed % 2]
@@ -276,11 +359,11 @@ def test_programs_of_resize_append_and_write(seed: int) -> None:
                 z[low[0] :, low[1] :] = value
                 model[low[0] :, low[1] :] = value
         np.testing.assert_array_equal(z[...], model, err_msg=str(step))
-    names = {".zarray", *(f"{i}.{j}" for i in range(-(-model.shape[0] // 3)) for j in range(-(-model.shape[1] // 2)))}
-    assert set(z.store.list()) <= names
+    grid = tuple(-(-n // c) for n, c in zip(model.shape, (3, 2), strict=True))
+    assert set(z.store.list()) <= {names.document, *(names.chunk(*coords) for coords in np.ndindex(grid))}
 
 
-def test_resize_costs_what_is_removed_not_the_grid() -> None:
+def test_resize_costs_what_is_removed_not_the_grid(names: Names) -> None:
     store = ndzarr.FaultStore(ndzarr.MemoryStore())
     z = ndzarr.create_array(store, shape=(10**9, 10**9), dtype="i1", chunks=(1, 1), compressor=None, fill_value=0)
     z[5, 5] = 1
@@ -288,7 +371,7 @@ def test_resize_costs_what_is_removed_not_the_grid() -> None:
     store.clear()
     z.resize(10, 10**9)
     assert len(store.log) < 30
-    assert sorted(store.inner.list()) == [".zarray", "5.5"]
+    assert set(store.inner.list()) == {names.document, names.chunk(5, 5)}
 
 
 def test_resize_forms_and_refusals() -> None:
@@ -406,16 +489,26 @@ def test_records_are_copies() -> None:
     assert z[0, 0]["a"] == 0
 
 
+@pytest.mark.formats(2)
 def test_objects_as_fill_values() -> None:
     z = ndzarr.create_array(shape=(3,), dtype=object, filters=["json2"], fill_value=[1, 2])
     assert z[:].tolist() == [[1, 2]] * 3
     z[:][0].append(3)
     z[(0,)].append(3)
     assert z[:].tolist() == [[1, 2]] * 3
+
+
+def test_bytes_and_strings_as_fill_values() -> None:
     assert ndzarr.zeros(2, dtype=object, filters=["vlen-bytes"])[:].tolist() == [b"", b""]
     assert ndzarr.zeros(2, dtype=object, filters=["vlen-utf8"])[:].tolist() == ["", ""]
-    with pytest.raises(ndzarr.ArgumentError, match="fill_value"):
-        ndzarr.create_array(shape=3, dtype=object, filters=["vlen-utf8"], fill_value=[1])
+    for codec, fill in (("vlen-utf8", "é"), ("vlen-bytes", b"\xff\x00")):
+        z = ndzarr.create_array(shape=3, dtype=object, filters=[codec], fill_value=fill)
+        for handle in (z, ndzarr.open_array(z.store)):
+            assert handle.fill_value == fill
+            assert handle[:].tolist() == [fill] * 3
+    for codec, fill in (("vlen-utf8", [1]), ("vlen-utf8", b"x"), ("vlen-bytes", [1]), ("vlen-bytes", "x")):
+        with pytest.raises(ndzarr.ArgumentError, match="fill_value"):
+            ndzarr.create_array(shape=3, dtype=object, filters=[codec], fill_value=fill)
 
 
 def test_attributes_are_copies() -> None:
@@ -435,6 +528,24 @@ def test_appending_rows_that_are_no_arrays() -> None:
     z = ndzarr.create_array(shape=(1,), dtype=[("x", "i4"), ("y", "f8")])
     z.append([(1, 2.0), (3, 4.0)])
     assert z[:].tolist() == [(0, 0.0), (1, 2.0), (3, 4.0)]
+    z = ndzarr.create_array(shape=(0,), dtype=object, filters=["vlen-bytes"])
+    z.append([b"a", b"bc"])
+    assert z[:].tolist() == [b"a", b"bc"]
+
+
+@pytest.mark.formats(2)
+def test_appending_arrays_that_are_elements() -> None:
     z = ndzarr.create_array(shape=(0,), dtype=object, filters=[{"id": "vlen-array", "dtype": "<i4"}])
     z.append([np.arange(2, dtype="i4"), np.arange(2, dtype="i4")])
     assert [x.tolist() for x in z[:]] == [[0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
+def test_an_element_of_a_missing_chunk_of_objects(shape: tuple[int, ...]) -> None:
+    z = ndzarr.create_array(None, shape=shape, chunks=shape, dtype=object, filters=["vlen-bytes"])
+    first = z[(0,) * len(shape)] if shape else z[()]
+    assert type(first) is bytes
+    if len(shape) == 1:
+        assert type(z[0]) is bytes
+    assert type(z[...].reshape(-1)[0]) is bytes
+    assert ndzarr.create_array(None, shape=(3,), dtype=object, filters=["json2"], fill_value=[1], zarr_format=2)[0] == [1]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import accumulate, product
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -292,6 +292,10 @@ def _spoil(choices: Choices, entries: list[Any], shape: Shape) -> None:
 # ---- values to assign ----
 
 _OTHER_DTYPES = ("i8", "f8", "?", "u1", "c16", "i2", ">i4", "f4", "U3", "S2", "O", "M8[s]")
+_MISFITS: tuple[Any, ...] = (None, "x", "12", 300, -1, float("nan"), 1e300, 2j, b"\xff", [[1], [1, 2]], 1 << 80, object())
+#: Of both the last are left out for strings without a length: NumPy 2.4 crashes when it has to cast one value to more than 15
+#: bytes of text for an index array (2.5 does not).
+_LONG_TEXTS, _LONG_TEXT_DTYPES = 2, 1
 
 
 def value(choices: Choices, shape: Shape, dtype: DType, *, mismatched: bool = False) -> Any:
@@ -301,7 +305,7 @@ def value(choices: Choices, shape: Shape, dtype: DType, *, mismatched: bool = Fa
     and shapes that do not broadcast.
     """
     if mismatched and choices.chance(4):
-        return choices.pick((None, "x", "12", 300, -1, 1 << 80, float("nan"), 1e300, 2j, b"\xff", object(), [[1], [1, 2]]))
+        return choices.pick(_MISFITS[: -_LONG_TEXTS if dtype.kind == "T" else None])
     kind = _weighted(choices, ((5, "full"), (4, "scalar"), (4, "narrow"), (1, "list"), (1, "leading")))
     given = shape
     if kind == "scalar":
@@ -315,7 +319,8 @@ def value(choices: Choices, shape: Shape, dtype: DType, *, mismatched: bool = Fa
         at = choices.integer(0, len(given))
         given = (*given[:at], choices.integer(0, 5), *given[at:])
     own = not (mismatched and choices.chance(25))
-    array = pattern(given, dtype if own else np.dtype(choices.pick(_OTHER_DTYPES)), choices.integer(1, 50))
+    others = _OTHER_DTYPES[: -_LONG_TEXT_DTYPES if dtype.kind == "T" else None]
+    array = pattern(given, dtype if own else np.dtype(choices.pick(others)), choices.integer(1, 50))
     if not given and choices.chance(80):
         scalar: Any = array[()]
         return scalar.item() if isinstance(scalar, np.generic) and choices.chance(50) else scalar
@@ -355,12 +360,13 @@ def pattern(shape: Shape, dtype: DType, start: int = 0) -> NDArray:
         return np.array([str(n).encode() for n in count], f"S{dtype.itemsize}").view(dtype).reshape(shape)
     objects = np.empty(size, object)
     objects[:] = [str(n) for n in count]
-    return objects.reshape(shape)
+    return (objects.astype(dtype) if kind == "T" else objects).reshape(shape)
 
 
 # ---- arrays ----
 
-_DTYPES = ("i4", "f8", "i2", "u1", ">i2", "?", "c8", "S2", "U2", "M8[ns]", ">m8[25s]", "f2", "i4,f4")
+#: "T" is strings of any length.
+_DTYPES = ("i4", "f8", "i2", "u1", ">i2", "?", "c8", "S2", "U2", "M8[ns]", ">m8[25s]", "f2", "i4,f4", "T")
 _COMPRESSORS = (None, "zstd", "blosc")
 
 
@@ -368,34 +374,25 @@ _COMPRESSORS = (None, "zstd", "blosc")
 class Sample:
     """A small array with the facts about its storage: all that `create_array` needs, and what it must hold.
 
-    missing: coordinates of chunks that are never written. data: the contents, with the fill value where chunks are
-    missing.
+    lengths: of the chunks along each axis. missing: coordinates of chunks that are never written. data: the contents, with
+    the fill value where chunks are missing. keywords: the keyword arguments of `create_array`.
     """
 
     data: NDArray
-    chunks: Shape
-    order: str
-    compressor: str | None
-    fill_value: Any
+    lengths: tuple[Shape, ...]
     missing: frozenset[Coords]
-
-    @property
-    def keywords(self) -> Mapping[str, Any]:
-        """The keyword arguments of `create_array`."""
-        return {
-            "shape": self.data.shape,
-            "dtype": self.data.dtype,
-            "chunks": self.chunks,
-            "order": self.order,
-            "compressor": self.compressor,
-            "fill_value": self.fill_value,
-        }
+    keywords: Mapping[str, Any]
 
     def regions(self) -> Iterator[tuple[Coords, tuple[slice, ...]]]:
         """Each chunk's coordinates with the part of the array that it covers."""
-        shape = self.data.shape
-        for coords in product(*(range(-(-n // c)) for n, c in zip(shape, self.chunks, strict=True))):
-            yield coords, tuple(slice(k * c, (k + 1) * c) for k, c in zip(coords, self.chunks, strict=True))
+        axes = []
+        for length, chunks in zip(self.data.shape, self.lengths, strict=True):
+            stops = list(accumulate(chunks))
+            axes.append(
+                [slice(stop - n, min(stop, length)) for stop, n in zip(stops, chunks, strict=True) if stop - n < length]
+            )
+        for cells in product(*(enumerate(axis) for axis in axes)):
+            yield tuple(k for k, _ in cells), tuple(cell for _, cell in cells)
 
     def fill_into(self, target: Any) -> None:
         """Write every chunk that is not missing into `target`, an array made with `keywords`."""
@@ -405,20 +402,143 @@ class Sample:
 
 
 def sample(choices: Choices) -> Sample:
-    """An array of 0 to 4 dimensions; zero-length axes, ragged, oversized and missing chunks among them."""
+    """An array of 0 to 4 dimensions, in any layout; zero-length axes, ragged, oversized and missing chunks among them."""
     ndim = _weighted(choices, ((4, 2), (4, 3), (3, 1), (1, 4), (1, 0)))
     longest = {1: 17, 2: 8, 3: 7, 4: 5}.get(ndim, 1)
     shape = tuple(0 if choices.chance(3) else choices.integer(1, longest) for _ in range(ndim))
     # Not one chunk an element: a chunk of 2 or more keeps the number of objects, and so the time, down.
     chunks = tuple(choices.integer(min(2, n), n + 2) or 1 for n in shape)
     dtype = np.dtype(choices.pick(_DTYPES) if choices.chance(50) else "i4")
-    data = pattern(shape, dtype)
-    fill = pattern((), dtype, choices.integer(0, 90))[()]
-    made = Sample(data, chunks, "F" if choices.chance(25) else "C", choices.pick(_COMPRESSORS), fill, frozenset())
+    lengths, keywords = _weighted(choices, _LAYOUTS)(choices, shape, chunks, dtype)
+    # Format 3 knows no byte order of dtypes, nor NumPy one of strings without a length.
+    native = dtype if keywords["zarr_format"] == 2 or dtype.kind == "T" else dtype.newbyteorder("=")
+    data = pattern(shape, native)
+    fill = pattern((), native, choices.integer(0, 90))[()]
+    made = Sample(data, lengths, frozenset(), {"shape": shape, "dtype": dtype, "fill_value": fill, **keywords})
     if not choices.chance(40):
         return made
     missing = frozenset(coords for coords, _ in made.regions() if choices.chance(30))
     for coords, region in made.regions():
         if coords in missing:
             data[region] = fill
-    return Sample(data, chunks, made.order, made.compressor, fill, missing)
+    return Sample(data, lengths, missing, made.keywords)
+
+
+# ---- layouts: chunk lengths by axis, and the keywords of `create_array` that ask for them ----
+
+_Layout: TypeAlias = tuple[tuple[Shape, ...], dict[str, Any]]
+
+
+def _even(shape: Shape, chunks: Shape) -> tuple[Shape, ...]:
+    return tuple((c,) * -(-n // c) for n, c in zip(shape, chunks, strict=True))
+
+
+def _plain(choices: Choices, shape: Shape, chunks: Shape, dtype: DType) -> _Layout:
+    order = "F" if choices.chance(25) else "C"
+    version = 2 if choices.chance(50) and dtype.kind != "T" else 3
+    return _even(shape, chunks), {
+        "chunks": chunks, "order": order, "compressor": choices.pick(_COMPRESSORS), "zarr_format": version,
+    }  # fmt: skip
+
+
+def _sharded(choices: Choices, shape: Shape, chunks: Shape, dtype: DType) -> _Layout:
+    shards = tuple(c * choices.integer(1, 3) for c in chunks)
+    lengths, keywords = _plain(choices, shape, chunks, dtype)
+    return lengths, {**keywords, "shards": shards, "zarr_format": 3}
+
+
+def _permutation(choices: Choices, ndim: int) -> list[int]:
+    """Mostly one that is not its own inverse, where there is any."""
+    left = list(range(ndim))
+    if ndim > 2 and choices.chance(70):
+        return [*left[1:], left[0]]
+    return [left.pop(choices.integer(0, len(left) - 1)) for _ in range(ndim)]
+
+
+def _chain(choices: Choices, dtype: DType) -> list[Any]:
+    compressor = choices.pick(_COMPRESSORS)
+    endian = choices.pick(("little", "big"))
+    serializer: Any = {"name": "bytes", "configuration": {"endian": endian}} if dtype.itemsize > 1 else "bytes"
+    if dtype.kind == "T":
+        serializer = "vlen-utf8"
+    blosc = {"typesize": 1, "cname": "lz4", "clevel": 5, "shuffle": "noshuffle", "blocksize": 0}
+    return [
+        serializer,
+        *([] if compressor is None else [{"name": compressor, "configuration": blosc if compressor == "blosc" else {}}]),
+    ]
+
+
+def _transposed(choices: Choices, shape: Shape, chunks: Shape, dtype: DType) -> _Layout:
+    order = _permutation(choices, len(shape))
+    transpose = {"name": "transpose", "configuration": {"order": order}}
+    return _even(shape, chunks), {
+        "chunks": chunks,
+        "filters": [transpose],
+        "compressor": _chain(choices, dtype),
+        "zarr_format": 3,
+    }
+
+
+def _nested(choices: Choices, shape: Shape, chunks: Shape, dtype: DType) -> _Layout:
+    """Shards of shards, or one level, with transposes before and inside, the index in front or behind."""
+    order = _permutation(choices, len(shape))
+    outer = chunks
+    chain: list[Any] = _chain(choices, dtype)
+    if choices.chance(50):
+        turn = _permutation(choices, len(shape))
+        chain.insert(0, {"name": "transpose", "configuration": {"order": turn}})
+    lengths = tuple(chunks[axis] for axis in order)
+    for _ in range(choices.integer(1, 2)):
+        chain = [
+            {
+                "name": "sharding_indexed",
+                "configuration": {
+                    "chunk_shape": list(lengths),
+                    "codecs": chain,
+                    "index_codecs": [
+                        {"name": "bytes", "configuration": {"endian": choices.pick(("little", "big"))}},
+                        *(["crc32c"] if choices.chance(50) else []),
+                    ],
+                    "index_location": choices.pick(("end", "start")),
+                },
+            }
+        ]  # fmt: skip
+        factors = [choices.integer(1, 3) for _ in shape]
+        lengths = tuple(n * factors[axis] for n, axis in zip(lengths, order, strict=True))
+        outer = tuple(n * factor for n, factor in zip(outer, factors, strict=True))
+    filters = [{"name": "transpose", "configuration": {"order": order}}]
+    return _even(shape, chunks), {"chunks": outer, "filters": filters, "compressor": chain, "zarr_format": 3}
+
+
+def _uneven(choices: Choices, length: int, unit: int = 1) -> Shape:
+    """Chunk lengths that reach `length`, the last of them perhaps past it, and one more perhaps."""
+    lengths: list[int] = []
+    while sum(lengths) < max(1, length) or choices.chance(10):
+        lengths.append(choices.integer(1, max(1, length // unit)) * unit)
+    return tuple(lengths)
+
+
+def _rectilinear(choices: Choices, shape: Shape, chunks: Shape, dtype: DType) -> _Layout:
+    even = _even(shape, chunks)
+    _, keywords = _plain(choices, shape, chunks, dtype)
+    axes = [choices.chance(60) or axis == 0 for axis in range(len(shape))]
+    uneven = [_uneven(choices, n) if odd else None for n, odd in zip(shape, axes, strict=True)]
+    lengths = tuple(even[axis] if u is None else u for axis, u in enumerate(uneven))
+    given = tuple(chunks[axis] if u is None else list(u) for axis, u in enumerate(uneven))
+    return lengths, {**keywords, "chunks": given, "zarr_format": 3}
+
+
+def _rectilinear_shards(choices: Choices, shape: Shape, chunks: Shape, dtype: DType) -> _Layout:
+    _, keywords = _plain(choices, shape, chunks, dtype)
+    shards = tuple(list(_uneven(choices, n, c)) for n, c in zip(shape, chunks, strict=True))
+    return _even(shape, chunks), {**keywords, "chunks": chunks, "shards": shards, "zarr_format": 3}
+
+
+_LAYOUTS = (
+    (6, _plain),
+    (4, _sharded),
+    (2, _transposed),
+    (4, _nested),
+    (3, _rectilinear),
+    (2, _rectilinear_shards),
+)

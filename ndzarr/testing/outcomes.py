@@ -72,7 +72,7 @@ def same_values(got: Any, want: Any) -> bool:
     dtype = want.dtype
     if dtype.fields is not None:
         return all(same_values(np.asarray(got)[name], np.asarray(want)[name]) for name in dtype.names)
-    if dtype.kind == "O" or dtype.char in "gG":  # x87 long doubles have bytes that mean nothing
+    if dtype.kind in "OT" or dtype.char in "gG":  # pointers; x87 long doubles have bytes that mean nothing
         same = np.asarray(got == want)
         return bool(np.all(same | ((got != got) & (want != want))))
     return bool(got.tobytes() == want.tobytes())
