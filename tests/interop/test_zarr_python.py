@@ -18,7 +18,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -44,11 +43,7 @@ def _load_peer() -> ModuleType:
 peer = _load_peer()
 FAMILIES = sorted({case.family for case in peer.cases()})
 
-VARIABLES = {"zarr2": "NDZARR_PEER_ZARR2", "zarr3": "NDZARR_PEER_ZARR3"}
-INSTALL = {
-    "zarr2": "python -m venv .srv/zarr2 && .srv/zarr2/bin/pip install 'zarr==2.18.7' 'numcodecs[crc32c,msgpack]<0.16'",
-    "zarr3": "python -m venv .srv/zarr3 && .srv/zarr3/bin/pip install 'zarr>=3.1.6' msgpack",
-}
+PEERS = ("zarr2", "zarr3")
 
 #: Families that a peer cannot write.
 CANNOT_WRITE = {
@@ -132,17 +127,6 @@ def known(table: dict[str, str], path: str) -> str | None:
 # ---- running the peers ----
 
 
-def interpreter(name: str) -> str:
-    """The Python that has the peer; skips, or fails in CI, where it is missing."""
-    python = os.environ.get(VARIABLES[name])
-    if python:
-        return python
-    message = f"{VARIABLES[name]} does not name a Python that has {name}; make one: {INSTALL[name]}"
-    if os.environ.get("CI", "").lower() in ("true", "1"):
-        pytest.fail(message)
-    pytest.skip(message)
-
-
 def run(python: str, *arguments: str) -> str:
     """What `peer.py` prints."""
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
@@ -157,36 +141,6 @@ def run(python: str, *arguments: str) -> str:
 TIMEOUT_S = 600
 
 
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
-    """A function that makes a directory once for all workers of this run, and gives it to each."""
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent
-
-    def get(name: str, make: Callable[[Path], None]) -> Path:
-        root = base / f"interop-{name}"
-        done, failed = root.with_suffix(".done"), root.with_suffix(".failed")
-        try:
-            root.mkdir()
-        except FileExistsError:
-            limit = time.monotonic() + TIMEOUT_S
-            while not done.exists():
-                assert not failed.exists(), failed.read_text("utf-8")
-                assert time.monotonic() < limit, f"{name} was not made within {TIMEOUT_S} s"
-                time.sleep(0.05)
-            return root
-        try:
-            make(root)
-        except BaseException as error:
-            failed.write_text(repr(error), "utf-8")
-            raise
-        done.touch()
-        return root
-
-    return get
-
-
 class Written:
     """A directory with a manifest: what somebody wrote."""
 
@@ -199,13 +153,13 @@ class Written:
         return [item for item in self.items.values() if item["family"] == family]
 
 
-@pytest.fixture(scope="session", params=list(VARIABLES))
+@pytest.fixture(scope="session", params=PEERS)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="session")
-def python(name: str) -> str:
+def python(name: str, interpreter: Callable[[str], str]) -> str:
     return interpreter(name)
 
 
