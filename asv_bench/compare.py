@@ -1,4 +1,4 @@
-"""ndzarr beside zarr-python and tensorstore, all in one process and one run: `python asv_bench/compare.py [--quick]`.
+"""ndzarr beside zarr-python, zarrs and tensorstore, all in one process and one run: `python asv_bench/compare.py [--quick]`.
 
 Every library reads the same files, written from one v2 document, and opens them as it does by default. Measurements are
 interleaved, one of each library in turn, so that a machine that is busy for a while is busy for all; medians are compared.
@@ -67,6 +67,54 @@ def whole_read(chunks: tuple[int, int], compressor: dict[str, Any] | None) -> Ca
     return measure
 
 
+def windows(names: list[str], rounds: int) -> dict[str, float]:
+    """One random 64x64 window of an array in 16 shards of 1,024 chunks each."""
+    shape, shards, chunks = (8192, 8192), (2048, 2048), (64, 64)
+    with tempfile.TemporaryDirectory() as top:
+        path = Path(top, "a")
+        array = libraries.create_local(OURS, path, libraries.sharded(shape, shards, chunks))
+        expected = array[...] = libraries.values(shape)
+        corners = np.random.default_rng(0).integers(0, 8192 - 64, (100, 2)).tolist()
+        jobs = {}
+        for name in names:
+            opened = libraries.open_local(name, path)
+            for x, y in corners[:5]:
+                found = libraries.read(name, opened, np.s_[x : x + 64, y : y + 64])
+                assert np.array_equal(found, expected[x : x + 64, y : y + 64]), name
+
+            def job(name: str = name, opened: Any = opened) -> None:
+                for x, y in corners:
+                    libraries.read(name, opened, np.s_[x : x + 64, y : y + 64])
+
+            jobs[name] = job
+        return {name: seconds / len(corners) for name, seconds in interleaved(jobs, rounds, 1).items()}
+
+
+def whole_shards(names: list[str], rounds: int) -> dict[str, float]:
+    shape = (4096, 4096)
+    with tempfile.TemporaryDirectory() as top:
+        path = Path(top, "a")
+        array = libraries.create_local(OURS, path, libraries.sharded(shape, (2048, 2048), (256, 256)))
+        array[...] = libraries.values(shape)
+        jobs = {}
+        for name in names:
+            opened = libraries.open_local(name, path)
+            jobs[name] = lambda name=name, opened=opened: libraries.read(name, opened, np.s_[...])
+        return interleaved(jobs, rounds, 1)
+
+
+def chunk_in_shard(names: list[str], rounds: int) -> dict[str, float]:
+    """One chunk of a shard of 16 MiB overwritten."""
+    with tempfile.TemporaryDirectory() as top:
+        jobs = {}
+        for name in names:
+            array = libraries.create_local(name, Path(top, name), libraries.sharded((2048, 2048), (2048, 2048), (64, 64)))
+            libraries.write(name, array, np.s_[...], libraries.values((2048, 2048)))
+            chunk = libraries.values((64, 64), seed=1)
+            jobs[name] = lambda name=name, array=array, chunk=chunk: libraries.write(name, array, np.s_[64:128, 640:704], chunk)
+        return interleaved(jobs, rounds, 3)
+
+
 def whole_write(names: list[str], rounds: int) -> dict[str, float]:
     shape = (2048, 2048)
     data = libraries.values(shape)
@@ -119,6 +167,9 @@ ROWS: list[tuple[str, Callable[[list[str], int], dict[str, float]]]] = [
     ("read 64 chunks of 1 MiB, raw", whole_read((512, 512), None)),
     ("write 1024 chunks of 16 KiB, zstd", whole_write),
     ("z[5, 5] = 1, directory, zstd", part_write),
+    ("random 64x64 window of shards, zstd", windows),
+    ("read 4 shards of 64 chunks, zstd", whole_shards),
+    ("overwrite one chunk of a shard, zstd", chunk_in_shard),
 ]
 
 

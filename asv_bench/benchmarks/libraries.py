@@ -14,8 +14,11 @@ from typing import Any
 
 import numpy as np
 
-LIBRARIES = ["ndzarr", "zarr-python", "tensorstore"]
-_MODULES = {"ndzarr": "ndzarr", "zarr-python": "zarr", "tensorstore": "tensorstore"}
+LIBRARIES = ["ndzarr", "zarr-python", "zarrs", "tensorstore"]
+_MODULES = {"ndzarr": "ndzarr", "zarr-python": "zarr", "zarrs": "zarrs", "tensorstore": "tensorstore"}
+
+#: zarrs works inside zarr-python, as its codec pipeline.
+_ZARRS = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}
 
 ZSTD = {"id": "zstd", "level": 1}
 BLOSC = {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}
@@ -62,26 +65,50 @@ def document(shape: tuple[int, ...], chunks: tuple[int, ...], compressor: dict[s
     }
 
 
+def sharded(shape: tuple[int, ...], shards: tuple[int, ...], chunks: tuple[int, ...]) -> dict[str, Any]:
+    """A v3 document of shards, their chunks compressed with zstd."""
+    little = {"name": "bytes", "configuration": {"endian": "little"}}
+    sharding = {
+        "chunk_shape": list(chunks),
+        "codecs": [little, {"name": "zstd", "configuration": {"level": 1, "checksum": False}}],
+        "index_codecs": [little, {"name": "crc32c"}],
+        "index_location": "end",
+    }
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(shape),
+        "data_type": "float32",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(shards)}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": 0.0,
+        "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
+        "attributes": {},
+    }
+
+
 def open_local(library: str, path: Path, *, write: bool = False) -> Any:
     """The array in directory `path`, as `library` opens it by default."""
     if library == "ndzarr":
         import ndzarr
 
         return ndzarr.open_array(path, "r+" if write else "r")
-    if library == "zarr-python":
+    if library in ("zarr-python", "zarrs"):
         import zarr
 
-        return zarr.open_array(str(path), mode="r+" if write else "r")
+        with zarr.config.set(_ZARRS if library == "zarrs" else {}):  # an array takes its pipeline when it is opened
+            return zarr.open_array(str(path), mode="r+" if write else "r")
     import tensorstore
 
+    driver = "zarr3" if (path / "zarr.json").exists() else "zarr"
     kvstore = {"driver": "file", "path": f"{path}/"}
-    return tensorstore.open({"driver": "zarr", "kvstore": kvstore}, open=True, write=write).result()
+    return tensorstore.open({"driver": driver, "kvstore": kvstore}, open=True, write=write).result()
 
 
 def create_local(library: str, path: Path, description: dict[str, Any]) -> Any:
     """A new array in directory `path`, open for writing."""
     path.mkdir(parents=True)
-    (path / ".zarray").write_text(json.dumps(description))
+    (path / (".zarray" if description["zarr_format"] == 2 else "zarr.json")).write_text(json.dumps(description))
     return open_local(library, path, write=True)
 
 
@@ -90,12 +117,15 @@ def create_memory(library: str, shape: tuple[int, ...], chunks: tuple[int, ...])
     if library == "ndzarr":
         import ndzarr
 
-        return ndzarr.create_array(None, shape=shape, chunks=chunks, dtype="f4", compressor=None, fill_value=0)
-    if library == "zarr-python":
+        return ndzarr.create_array(None, shape=shape, chunks=chunks, dtype="f4", compressor=None, fill_value=0, zarr_format=2)
+    if library in ("zarr-python", "zarrs"):
         import zarr
 
         store = zarr.storage.MemoryStore()
-        return zarr.create_array(store, shape=shape, chunks=chunks, dtype="f4", compressors=None, fill_value=0, zarr_format=2)
+        with zarr.config.set(_ZARRS if library == "zarrs" else {}):
+            return zarr.create_array(
+                store, shape=shape, chunks=chunks, dtype="f4", compressors=None, fill_value=0, zarr_format=2
+            )
     import tensorstore
 
     metadata = document(shape, chunks, None)

@@ -39,7 +39,7 @@ class Planning:
     param_names = ("index",)
 
     def setup(self, name: str) -> None:
-        self.grid = Grid.regular(HUGE, (100, 100, 100))
+        self.grid = Grid.of(HUGE, (100, 100, 100))
         points = tuple(np.random.default_rng(0).integers(0, 10**9, (3, 1000)))
         box = np.s_[50:250, 50:250, 50:250]
         self.index = {
