@@ -10,6 +10,7 @@ import numpy as np
 from ndzarr import display, nodes
 from ndzarr._typing import Json, NDArray
 from ndzarr.creation import new_array, new_group
+from ndzarr.dtypes.argument import dtype_argument
 from ndzarr.errors import ArgumentError, NodeNotFoundError
 from ndzarr.formats.newarray import arguments_of
 from ndzarr.group import Group, read_group
@@ -61,10 +62,10 @@ def create_array(
     chunks, chunks are chosen to divide them. A sequence in place of a length gives the lengths of all chunks along an axis,
     which then may differ (format 3, a rectilinear grid): `chunks=[[10, 20, 5], 4]`; with shards, those of the shards.
 
-    dtype: of NumPy. In format 3, `str` is text of any length (StringDType), a byte order says how elements are stored (but
-    `z.dtype` is native), and objects need filters=["vlen-bytes"] (bytes) or ["vlen-utf8"] (text). fill_value: what chunks never
-    written read as. None leaves it undefined in format 2 (they read as zeros); in format 3 it is the dtype's zero, NaT for
-    times.
+    dtype: of NumPy, or a name of Zarr's such as "bfloat16". In format 3, `str` is text of any length (StringDType), a byte order
+    says how elements are stored (but `z.dtype` is native), and objects need filters=["vlen-bytes"] (bytes) or ["vlen-utf8"]
+    (text). fill_value: what chunks never written read as. None leaves it undefined in format 2 (they read as zeros); in format 3
+    it is the dtype's zero, NaT for times.
 
     compressor: "auto" (zstd at level 1), None, a name, a v2 or v3 dict, a numcodecs object, or a list of those. filters:
     likewise, applied before it. order: "F" stores each chunk with its axes reversed. checksum: have damage to a stored chunk
@@ -228,7 +229,7 @@ def array(data: Any, *, store: Any = None, dtype: Any = None, **create: Any) -> 
     >>> ndzarr.array([[1, 2], [3, 4]], dtype="i2")[:, 1]
     array([2, 4], dtype=int16)
     """
-    values = np.asarray(data, dtype)
+    values = np.asarray(data, None if dtype is None else dtype_argument(dtype))
     if isinstance(data, ZArray):
         create = {k: v for k, v in _like(data, create).items() if k not in ("dtype", "shape")}
     z = create_array(store, shape=values.shape, dtype=values.dtype, **create)
@@ -255,11 +256,11 @@ def zeros(shape: Any, *, dtype: Any = None, store: Any = None, **create: Any) ->
 
 def ones(shape: Any, *, dtype: Any = None, store: Any = None, **create: Any) -> ZArray:
     """A new array that reads as ones everywhere; no chunk is written."""
-    return create_array(store, shape=shape, dtype=dtype, fill_value=np.ones((), dtype)[()], **create)
+    return create_array(store, shape=shape, dtype=dtype, fill_value=np.ones((), dtype_argument(dtype))[()], **create)
 
 
 def _zero(dtype: Any) -> Any:
-    kind = np.dtype(float if dtype is None else dtype)
+    kind = dtype_argument(dtype)
     return 0 if kind.kind == "O" else np.zeros((), kind)[()]
 
 

@@ -7,11 +7,10 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ndzarr import nodes
 from ndzarr._typing import DType, Json, Shape
 from ndzarr.codecs.argument import normalize_all
+from ndzarr.dtypes.argument import dtype_argument
 from ndzarr.errors import ArgumentError, MetadataError, NodeExistsError, ReadOnlyError
 from ndzarr.formats.document import attribute_mapping
 from ndzarr.formats.newarray import NEWEST, NewArray, check_format, check_path, inner_shape, make_array, make_group
@@ -49,7 +48,7 @@ def new_array(
     check_path(path, version)
     # What cannot be stored, or read again as it is, is refused before anything is written.
     lengths = shape_argument(shape)
-    kind = np.dtype(float if dtype is None else dtype)
+    kind = dtype_argument(dtype)
     if order not in ("C", "F"):
         raise ArgumentError(f"order is {order!r}, expected 'C' or 'F'", field="order", found=order)
     if dimension_separator not in (None, ".", "/"):

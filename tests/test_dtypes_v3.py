@@ -883,3 +883,18 @@ def test_callers_small_integers(name: str) -> None:
     for value in (16, -9, 0.5, "1", [1], math.nan, object()):
         with pytest.raises(ndzarr.ArgumentError, match="fill_value"):
             fill_scalar(value, dtype)
+
+
+def test_names_that_numpy_does_not_know() -> None:
+    if ml.dtype_of("bfloat16") is None:
+        with pytest.raises(ndzarr.ArgumentError, match="ml_dtypes"):
+            ndzarr.ones((3,), dtype="bfloat16")
+    else:
+        z = ndzarr.ones((3,), dtype="bfloat16")
+        assert (z.dtype, z[:].tolist()) == (ml.dtype_of("bfloat16"), [1, 1, 1])
+        assert ndzarr.array([1, -2], dtype="int4")[:].tolist() == [1, -2]
+    assert ndzarr.zeros((1,), dtype="string")[0] == ""
+    assert ndzarr.zeros((1,)).dtype == "f8"
+    for nonsense in ("nonsense", "float8_e4m3fn "):
+        with pytest.raises(TypeError, match="not understood"):
+            ndzarr.zeros((1,), dtype=nonsense)
