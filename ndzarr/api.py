@@ -62,10 +62,10 @@ def create_array(
     chunks, chunks are chosen to divide them. A sequence in place of a length gives the lengths of all chunks along an axis,
     which then may differ (format 3, a rectilinear grid): `chunks=[[10, 20, 5], 4]`; with shards, those of the shards.
 
-    dtype: of NumPy, or a name of Zarr's such as "bfloat16". In format 3, `str` is text of any length (StringDType), a byte order
-    says how elements are stored (but `z.dtype` is native), and objects need filters=["vlen-bytes"] (bytes) or ["vlen-utf8"]
-    (text). fill_value: what chunks never written read as. None leaves it undefined in format 2 (they read as zeros); in format 3
-    it is the dtype's zero, NaT for times.
+    dtype: of NumPy, or a name of Zarr's such as "bfloat16". In format 3, `str` is text of any length (StringDType), a byte
+    order says how elements are stored (but `z.dtype` is native), and objects need filters=["vlen-bytes"] (bytes) or
+    ["vlen-utf8"] (text). fill_value: what chunks never written read as. None leaves it undefined in format 2 (they read as
+    zeros); in format 3 it is the dtype's zero, NaT for times.
 
     compressor: "auto" (zstd at level 1), None, a name, a v2 or v3 dict, a numcodecs object, or a list of those. filters:
     likewise, applied before it. order: "F" stores each chunk with its axes reversed. checksum: have damage to a stored chunk

@@ -78,3 +78,26 @@ class Scattered:
 
     def time_negative_step(self) -> None:
         self.array[::-7, 5]
+
+
+class Shards:
+    """Sixteen shards of 1,024 chunks each, 64x64, zstd, in a directory."""
+
+    params = LIBRARIES
+    param_names = ("library",)
+    timeout = 300
+
+    def setup_cache(self) -> str:
+        path = Path("shards").absolute()
+        array = libraries.create_local("ndzarr", path, libraries.sharded((8192, 8192), (2048, 2048), (64, 64)))
+        array[...] = libraries.values((8192, 8192))
+        return str(path)
+
+    def setup(self, path: str, library: str) -> None:
+        libraries.require(library)
+        self.array = libraries.open_local(library, Path(path))
+        self.corners = np.random.default_rng(0).integers(0, 8192 - 64, (50, 2)).tolist()
+
+    def time_random_windows(self, path: str, library: str) -> None:
+        for x, y in self.corners:
+            libraries.read(library, self.array, np.s_[x : x + 64, y : y + 64])
