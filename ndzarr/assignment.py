@@ -100,8 +100,11 @@ def _check_mask_value(array: NDArray, selection: Selection) -> None:
         )
 
 
-def spread(array: NDArray, selection: Selection, trailing: Shape) -> tuple[Selection, NDArray]:
-    """`array` broadcast to the selection (a view where that can be) and shaped like its work array."""
+def spread(array: NDArray, selection: Selection, trailing: Shape, *, nested: bool = False) -> tuple[Selection, NDArray]:
+    """`array` broadcast to the selection (a view where that can be) and shaped like its work array.
+
+    `nested`: see `selection.in_numpy_order`.
+    """
     shape = selection.shape + trailing
     if array.ndim > len(shape):
         # Leading axes of length 1 may be left out. NumPy does it by a reshape when index arrays are at work, so that any
@@ -114,7 +117,7 @@ def spread(array: NDArray, selection: Selection, trailing: Shape) -> tuple[Selec
     except ValueError:
         raise ArgumentError(f"could not broadcast input array from shape {array.shape} into shape {shape}") from None
     if not trailing:
-        selection, whole = in_numpy_order(selection, whole)
+        selection, whole = in_numpy_order(selection, whole, nested=nested)
     work = selection.work_shape + trailing
     return selection, whole if whole.shape == work else whole.reshape(work)
 

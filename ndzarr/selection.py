@@ -377,17 +377,18 @@ def _axes(entries: list[Any], shape: Shape) -> Iterator[tuple[Any, int]]:
             axis += 1
 
 
-def in_numpy_order(selection: Selection, value: NDArray) -> tuple[Selection, NDArray]:
+def in_numpy_order(selection: Selection, value: NDArray, *, nested: bool = False) -> tuple[Selection, NDArray]:
     """The same assignment with its points in the order in which NumPy visits them: the last of repeated indices stays.
 
     Where index arrays of rank 2 or more select, and nothing else does more than one element, NumPy goes by memory order if all
     of them and the value agree on one (`npyiter_find_best_axis_ordering`: per pair of axes the larger strides go outside, C
-    order where operands differ). `value`: broadcast to the selection's shape.
+    order where operands differ). `value`: broadcast to the selection's shape. `nested`: it was given as nested lists for objects
+    or strings of any length, which NumPy copies into an array of the index arrays' own order, so that it has no say.
     """
     arrays = selection.arrays
     if not arrays:
         return selection, value
-    operands = [_moving_strides(a) for a in (*arrays, value)]
+    operands = [_moving_strides(a) for a in (arrays if nested else (*arrays, value))]
     inside_out: list[int] = []
     for axis in reversed(range(value.ndim)):  # an insertion sort from the innermost axis on, as NumPy's
         place = len(inside_out)

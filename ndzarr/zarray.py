@@ -230,7 +230,8 @@ class ZArray(Node):
     def _write(self, engine: Engine, selection: Selection, value: Any, field: str | None = None) -> None:
         dtype = engine.meta.dtype if field is None else engine.meta.dtype[field]
         array = cast(value, dtype.base, selection, selection.shape + dtype.shape)
-        selection, array = spread(array, selection, dtype.shape)
+        nested = not isinstance(value, np.ndarray) and dtype.base.kind in "OT"
+        selection, array = spread(array, selection, dtype.shape, nested=nested)
         engine.write(selection, array, field)
 
     @property

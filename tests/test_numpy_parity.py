@@ -677,3 +677,18 @@ def test_small_shapes(shape: tuple[int, ...], dtype: str, zarr_format: int) -> N
         assert compare_read(z, reference, index) is None, index
         value = reference.flat[0] if reference.size else 0
         assert compare_write(z, reference, index, value) is None, index
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+@pytest.mark.parametrize("dtype", ["T", "O", "U2", "i4"])
+def test_which_of_repeated_indices_stays_for_nested_lists(order: tuple[int, ...], dtype: str) -> None:
+    """NumPy visits points in the memory order of the index; objects and strings in lists do not change it, others do."""
+    points = np.array([[[6, 1], [9, 8]], [[0, 8], [13, 3]], [[2, 13], [8, 9]], [[6, 0], [4, 11]]])
+    index = np.ascontiguousarray(points.transpose(order)).transpose(np.argsort(order))
+    kind: Any = np.dtypes.StringDType() if dtype == "T" else dtype
+    value = np.arange(42, 58).reshape(4, 2, 2).astype("i4" if dtype == "i4" else "U2").tolist()
+    a = np.zeros(14, kind) if dtype == "i4" else np.full(14, "x", kind)
+    more = {"filters": ["vlen-utf8"], "zarr_format": 2} if dtype == "O" else {}
+    z = ndzarr.array(a, chunks=(5,), **more)
+    a[(index,)] = z[(index,)] = value
+    assert z[...].tolist() == a.tolist()
