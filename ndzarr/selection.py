@@ -382,8 +382,8 @@ def in_numpy_order(selection: Selection, value: NDArray, *, nested: bool = False
 
     Where index arrays of rank 2 or more select, and nothing else does more than one element, NumPy goes by memory order if all
     of them and the value agree on one (`npyiter_find_best_axis_ordering`: per pair of axes the larger strides go outside, C
-    order where operands differ). `value`: broadcast to the selection's shape. `nested`: it was given as nested lists for objects
-    or strings of any length, which NumPy copies into an array of the index arrays' own order, so that it has no say.
+    order where operands differ). `value`: broadcast to the selection's shape. `nested`: it was given as nested lists for
+    objects or strings of any length, which NumPy copies into an array of the index arrays' own order, so that it has no say.
     """
     arrays = selection.arrays
     if not arrays:
