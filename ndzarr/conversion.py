@@ -10,12 +10,15 @@ from functools import lru_cache
 from itertools import product
 from typing import Any
 
+import numpy as np
+
 from ndzarr import nodes
 from ndzarr._typing import Coords, Shape
 from ndzarr.api import open
 from ndzarr.creation import new_array, new_group
 from ndzarr.engine import Engine
 from ndzarr.errors import ArgumentError
+from ndzarr.fillvalue import element, is_fill
 from ndzarr.formats.newarray import check_format
 from ndzarr.formats.transfer import arguments_for, extra_for
 from ndzarr.grid import Axis, Grid
@@ -53,7 +56,8 @@ def convert(
 
     Values, attributes, names of dimensions and unknown fields of the documents are kept. Where neither the chunks nor their
     encoding change, encoded chunks are copied as they are, also into shards and out of them; else they pass through memory,
-    some 64 MiB at a time. Chunks that do not exist are not made. Consolidated metadata are not carried along: see
+    some 64 MiB at a time. Chunks that do not exist are not made, unless another fill_value would change what they read as, so
+    that they hold the old one. Consolidated metadata are not carried along: see
     `consolidate`.
 
     Raises ArgumentError for what the format cannot hold, naming it, before any chunk is written; NodeExistsError where
@@ -135,11 +139,19 @@ def _array(
     if extra:
         nodes.write(store, path, replace(made.metadata, extra=extra))
         made.refresh()
-    if alike and _ENCODING.isdisjoint(changes) and engine.layout.grid == made._engine.layout.grid:
+    refilled = _refilled(engine, made._engine)
+    if alike and not refilled and _ENCODING.isdisjoint(changes) and engine.layout.grid == made._engine.layout.grid:
         _copy(engine, made._engine)
     else:
-        _rewrite(src, made)
+        _rewrite(src, made, everywhere=refilled)
     return made
+
+
+def _refilled(old: Engine, new: Engine) -> bool:
+    """Whether a missing chunk reads as other values than before."""
+    fill = np.empty(1, new.layout.dtype)
+    fill[...] = element(old.layout.fill, new.layout.dtype)
+    return not is_fill(fill, new.layout.fill)
 
 
 def _copy(old: Engine, new: Engine) -> None:
@@ -164,10 +176,11 @@ def _copy(old: Engine, new: Engine) -> None:
         new.put_encoded(target, chunks)
 
 
-def _rewrite(src: ZArray, dst: ZArray) -> None:
-    """Decode and encode, a block of whole new objects at a time; blocks in which nothing is stored are passed over."""
+def _rewrite(src: ZArray, dst: ZArray, *, everywhere: bool) -> None:
+    """Decode and encode, a block of whole new objects at a time; unless `everywhere`, those in which nothing is stored are
+    passed over."""
     blocks = Grid.of(dst.shape, _block(src, dst)) if dst._engine.layout.uniform is not None else dst._engine.layout.objects
-    for coords in _touched(src._engine, blocks):
+    for coords in blocks if everywhere else _touched(src._engine, blocks):
         region = _region(blocks, coords)
         dst[region] = src[region]
 

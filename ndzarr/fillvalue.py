@@ -24,7 +24,8 @@ def element(fill_value: Any, dtype: DType) -> Any:
 def is_fill(array: NDArray, fill_value: Any) -> bool:
     """Whether every element is the fill value bit for bit: -0.0 is not 0.0, and a NaN equals itself.
 
-    Objects are compared by type and value. The first element is looked at alone, since it settles nearly every chunk.
+    Objects are compared by type, value and repr: `[True] == [1]` and `0.0 == -0.0`. The first element of other dtypes is looked
+    at alone, since it settles nearly every chunk.
     """
     if array.size == 0:
         return True
@@ -33,7 +34,12 @@ def is_fill(array: NDArray, fill_value: Any) -> bool:
         return bool((array == fill_value).all())
     if dtype.hasobject:
         kind = type(fill_value)
-        return all(item is fill_value or (type(item) is kind and bool(item == fill_value)) for item in array.flat)
+        plain = kind in (str, bytes, int)  # whose equal values are one and the same
+        return all(
+            item is fill_value
+            or (type(item) is kind and bool(item == fill_value) and (plain or repr(item) == repr(fill_value)))
+            for item in array.flat
+        )
     blank = np.array(fill_value, dtype)
     if array[(slice(0, 1),) * array.ndim].tobytes() != blank.tobytes():  # a slice: a bytes scalar would lose its zeros
         return False

@@ -312,6 +312,10 @@ class ZArray(Node):
             self._resize(lengths)
 
     def _resize(self, shape: Shape) -> None:
+        kept = tuple(min(n, now) for n, now in zip(shape, self.shape, strict=True))
+        if kept not in (shape, self.shape):
+            # One axis shrinks, another grows: either order of shape and chunks would show, after a crash, what lies behind an edge.
+            self._resize(kept)
         old = self._engine
         new = self._engine_for(_reshaped(old, shape))
         shrinks = any(n < now for n, now in zip(shape, old.meta.shape, strict=True))
@@ -372,6 +376,9 @@ class ZArray(Node):
             start = self.shape[axis]
             shape = (*self.shape[:axis], start + rows.shape[axis], *self.shape[axis + 1 :])
             grown = self._engine_for(_reshaped(self._engine, shape))
+            if grown.meta.chunks != self._engine.meta.chunks:
+                # Under the keys of chunks made now, a failed `append` may have left some of other lengths.
+                grown.erase(_shell(self._engine.layout.objects.shape, grown.layout.objects.shape))
             index = (slice(None),) * axis + (slice(start, None),)
             self._write(grown, select(index, shape), rows)
             nodes.write_shape(self._store, self._path, grown.meta)

@@ -127,6 +127,17 @@ def test_missing_chunks_stay_missing() -> None:
         assert len(chunk_bytes(new)) <= len(chunk_bytes(old))
 
 
+@pytest.mark.parametrize("changes", [{}, {"chunks": (4,)}, {"shards": (4,)}, {"compressor": None}], ids=str)
+@pytest.mark.parametrize("dtype", ["i4", "f8", "S3", np.dtypes.StringDType()], ids=str)
+def test_missing_chunks_keep_their_values_under_another_fill_value(changes: Any, dtype: Any) -> None:
+    fills = ("ab", "q") if np.dtype(dtype).kind in "ST" else (0, -1)
+    old = ndzarr.create_array(None, shape=(9,), chunks=2, dtype=dtype, fill_value=fills[0], zarr_format=3)
+    old[:2] = fills[1]
+    new = ndzarr.convert(old, None, fill_value=fills[1], **changes)
+    assert new[:].tolist() == old[:].tolist()
+    assert new.fill_value != old.fill_value
+
+
 SHAPE = (22, 31)
 
 

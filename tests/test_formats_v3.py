@@ -461,3 +461,16 @@ def test_any_json(document: Any) -> None:
     found = outcome(document)
     assert isinstance(found, ndzarr.MetadataError)
     assert found.key == "a/zarr.json"
+
+
+def test_numcodecs_codecs_are_written_with_a_configuration() -> None:
+    """zarr-python 3.4.2 refuses `{"name": "numcodecs.packbits"}`: "Named configuration does not have a 'configuration' key"."""
+    import ndzarr
+
+    for more in ({}, {"shards": (8,)}):
+        z = ndzarr.create_array({}, shape=(8,), chunks=(4,), dtype="?", filters=[{"id": "packbits"}], compressor=None, **more)
+        document = json.loads(bytes(z.store.get("zarr.json") or b""))
+        codecs = document["codecs"]
+        if more:
+            codecs = codecs[0]["configuration"]["codecs"]
+        assert codecs == [{"name": "numcodecs.packbits", "configuration": {}}, {"name": "bytes"}]

@@ -140,6 +140,18 @@ def test_appending_adds_a_chunk_as_long_as_the_rows() -> None:
     np.testing.assert_array_equal(z[-65:], numbers(65))
 
 
+@pytest.mark.parametrize("layout", [{"chunks": [[2, 3], 2]}, {"chunks": (1, 2), "shards": [[2, 3], 4]}], ids=["chunks", "shards"])
+def test_appending_after_an_append_of_another_length_has_failed(layout: Any) -> None:
+    inner = ndzarr.MemoryStore()
+    ndzarr.create_array(inner, shape=(5, 5), dtype="i4", **layout)[...] = 1
+    z = ndzarr.open_array(ndzarr.FaultStore(inner, on=("set",), keys="zarr.json", fail="always"), "r+")
+    with pytest.raises(ndzarr.StoreError):
+        z.append(numbers(3, 5))  # the chunks are there, the shape is not
+    z = ndzarr.open_array(inner, "r+")
+    z.append(numbers(2, 5))
+    np.testing.assert_array_equal(z[...], np.concatenate([np.ones((5, 5), "i4"), numbers(2, 5)]))
+
+
 def test_shards_of_different_lengths() -> None:
     z = ndzarr.create_array(None, shape=(20, 9), dtype="i4", chunks=(2, 3), shards=[[4, 2, 14], [6, 3]])
     a = numbers(20, 9)

@@ -474,6 +474,32 @@ def test_growing_shows_nothing_that_a_failed_append_has_left() -> None:
     assert z[:].tolist() == [1, 1, 1, 0, 0, 0]
 
 
+@pytest.mark.parametrize("at", range(1, 9))
+def test_growing_one_axis_and_cutting_another_shows_nothing_of_a_failed_append(at: int) -> None:
+    inner = ndzarr.MemoryStore()
+    ndzarr.create_array(inner, shape=(3, 4), dtype="i4", chunks=(2, 3), fill_value=0)[:] = 1
+    z = ndzarr.open_array(ndzarr.FaultStore(inner, on=("set",), at=5), "r+")
+    with pytest.raises(ndzarr.StoreError):
+        z.append(np.full((3, 4), 7, "i4"))  # four chunks, then the shape, which fails
+    z = ndzarr.open_array(ndzarr.FaultStore(inner, on=("set", "delete"), at=at), "r+")
+    with contextlib.suppress(ndzarr.StoreError):
+        z.resize(6, 2)
+    assert set(ndzarr.open_array(inner)[...].flat) <= {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("fill", "value"), [(0.0, -0.0), ([1], [True]), ([0.0], [-0.0]), ({"a": 1}, {"a": 1.0})], ids=["zero", "bool", "zeros", "dict"]
+)
+def test_objects_that_equal_the_fill_value_and_are_not_it_are_stored(fill: Any, value: Any) -> None:
+    z = ndzarr.create_array(
+        None, shape=(1,), dtype=object, filters=["pickle"], fill_value=fill, allow_pickle=True, zarr_format=2
+    )
+    values = np.empty(1, object)
+    values[0] = value
+    z[:] = values
+    assert repr(z[0]) == repr(value)
+
+
 # ---- what is handed out belongs to the caller ----------------------------------------------------------
 
 

@@ -15,9 +15,9 @@ _REQUIRED: Any = object()
 
 
 def to_json(spec: CodecSpec) -> dict[str, Json]:
-    """A codec as `zarr.json` has it: the configuration is left out where it is empty."""
+    """A codec as `zarr.json` has it: without an empty configuration, but for numcodecs' codecs, where zarr-python wants one."""
     found: dict[str, Json] = {"name": spec.name}
-    if spec.configuration:
+    if spec.configuration or spec.name.startswith("numcodecs."):
         found["configuration"] = _plain(spec.configuration)
     return found
 

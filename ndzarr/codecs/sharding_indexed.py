@@ -25,7 +25,7 @@ import numpy.typing as npt
 from ndzarr._typing import Buffer, CodecSpec, Coords, Json, NDArray, Shape
 from ndzarr.codecs.base import ArrayBytesCodec, BytesBytesCodec, ChunkSpec
 from ndzarr.codecs.buffers import flat
-from ndzarr.codecs.configuration import Fields
+from ndzarr.codecs.configuration import Fields, to_json
 from ndzarr.codecs.pipeline import Pipeline, build
 from ndzarr.config import current
 from ndzarr.errors import ArgumentError, CorruptChunkError
@@ -261,7 +261,6 @@ def _fill(spec: ChunkSpec) -> Any:
 
 
 def _json(spec: CodecSpec) -> dict[str, Json]:
-    configuration = dict(spec.configuration)
     if spec.name == ShardingCodec.name:  # its own codecs may be bare names still
-        configuration = ShardingCodec.from_spec(configuration).configuration()
-    return {"name": spec.name, "configuration": configuration} if configuration else {"name": spec.name}
+        spec = CodecSpec(spec.name, ShardingCodec.from_spec(spec.configuration).configuration())
+    return to_json(spec)

@@ -11,6 +11,7 @@ import numpy as np
 from ndzarr._typing import CodecSpec, DType, Json, Shape
 from ndzarr.codecs.argument import to_v2, to_v3
 from ndzarr.codecs.base import ChunkSpec
+from ndzarr.codecs.configuration import to_json
 from ndzarr.codecs.registry import kind_of
 from ndzarr.dtypes.fill import fill_scalar
 from ndzarr.dtypes.v2 import dtype_from_v2, dtype_to_v2
@@ -248,7 +249,7 @@ def _sharded(codecs: Sequence[CodecSpec], new: NewArray) -> CodecSpec:
         v3.SHARDING,
         {
             "chunk_shape": chunks,
-            "codecs": [_to_json(spec) for spec in codecs],
+            "codecs": [to_json(spec) for spec in codecs],
             "index_codecs": _INDEX,
             "index_location": "end",
         },
@@ -269,11 +270,7 @@ def _within(spec: CodecSpec, first: Sequence[CodecSpec], last: Sequence[CodecSpe
         chain = [_within(inner, first, last) for inner in chain]
     else:
         chain = _closed([*first, *chain], last)
-    return replace(spec, configuration={**spec.configuration, "codecs": [_to_json(inner) for inner in chain]})
-
-
-def _to_json(spec: CodecSpec) -> dict[str, Json]:
-    return {"name": spec.name, "configuration": dict(spec.configuration)} if spec.configuration else {"name": spec.name}
+    return replace(spec, configuration={**spec.configuration, "codecs": [to_json(inner) for inner in chain]})
 
 
 def _from_json(found: Json) -> CodecSpec:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ndzarr._typing import Buffer, CodecSpec, DType, Json, Shape
 from ndzarr.codecs.bytes import has_order
+from ndzarr.codecs.configuration import to_json
 from ndzarr.codecs.registry import kind_of
 from ndzarr.dtypes.v3 import dtype_from_v3, dtype_to_v3, fill_from_v3, fill_to_v3
 from ndzarr.errors import ArgumentError, MetadataError
@@ -325,7 +326,7 @@ def _modern(spec: CodecSpec, place: str, ndim: int) -> CodecSpec:
         for member, axes_inside in (("codecs", ndim), ("index_codecs", ndim + 1)):
             if member in configuration:
                 chain = _codecs(configuration[member], f"{place}.configuration.{member}", axes_inside)
-                configuration[member] = [_codec_to_json(inner) for inner in chain]
+                configuration[member] = [to_json(inner) for inner in chain]
     return CodecSpec(spec.name, configuration)
 
 
@@ -388,7 +389,7 @@ def _with_endian(codecs: tuple[CodecSpec, ...]) -> tuple[CodecSpec, ...]:
         configuration = dict(spec.configuration)
         inner = _inside(spec)
         if inner is not None and "codecs" in configuration:
-            configuration["codecs"] = [_codec_to_json(c) for c in _with_endian(inner)]
+            configuration["codecs"] = [to_json(c) for c in _with_endian(inner)]
         elif spec.name in ("bytes", "endian"):
             configuration.setdefault("endian", "little")
         changed.append(CodecSpec(spec.name, configuration))
@@ -412,7 +413,7 @@ def array_to_json(meta: ArrayMeta) -> dict[str, Json]:
             "configuration": {"separator": meta.key_encoding.separator},
         },
         "fill_value": fill_to_v3(meta.fill_value, meta.dtype, data_type),
-        "codecs": [_codec_to_json(spec) for spec in meta.codecs],
+        "codecs": [to_json(spec) for spec in meta.codecs],
         "attributes": dict(meta.attributes),
     }
     if meta.dimension_names is not None:
@@ -460,10 +461,6 @@ def _grid_to_json(chunks: Sequence[int | Edges]) -> dict[str, Json]:
         for chunk in chunks
     ]
     return {"name": "rectilinear", "configuration": {"kind": "inline", "chunk_shapes": shapes}}
-
-
-def _codec_to_json(spec: CodecSpec) -> dict[str, Json]:
-    return {"name": spec.name, "configuration": dict(spec.configuration)} if spec.configuration else {"name": spec.name}
 
 
 # ---- patching --------------------------------------------------------------------------------
