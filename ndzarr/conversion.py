@@ -57,8 +57,7 @@ def convert(
     Values, attributes, names of dimensions and unknown fields of the documents are kept. Where neither the chunks nor their
     encoding change, encoded chunks are copied as they are, also into shards and out of them; else they pass through memory,
     some 64 MiB at a time. Chunks that do not exist are not made, unless another fill_value would change what they read as, so
-    that they hold the old one. Consolidated metadata are not carried along: see
-    `consolidate`.
+    that they hold the old one. Consolidated metadata are not carried along: see `consolidate`.
 
     Raises ArgumentError for what the format cannot hold, naming it, before any chunk is written; NodeExistsError where
     something is at `dst`, unless `overwrite`; CorruptChunkError for a chunk that has to be decoded and cannot be. After an

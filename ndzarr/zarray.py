@@ -314,7 +314,8 @@ class ZArray(Node):
     def _resize(self, shape: Shape) -> None:
         kept = tuple(min(n, now) for n, now in zip(shape, self.shape, strict=True))
         if kept not in (shape, self.shape):
-            # One axis shrinks, another grows: either order of shape and chunks would show, after a crash, what lies behind an edge.
+            # One axis shrinks, another grows: after a crash, either order of shape and chunks would show what lies behind an
+            # edge.
             self._resize(kept)
         old = self._engine
         new = self._engine_for(_reshaped(old, shape))

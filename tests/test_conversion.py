@@ -127,6 +127,29 @@ def test_missing_chunks_stay_missing() -> None:
         assert len(chunk_bytes(new)) <= len(chunk_bytes(old))
 
 
+@pytest.mark.parametrize("changes", [{}, {"shards": (4,)}, {"chunks": (3,)}], ids=str)
+def test_records_of_both_byte_orders(changes: Any) -> None:
+    old = ndzarr.create_array(None, shape=(5,), chunks=2, dtype=[("a", ">i2"), ("b", "<f4"), ("c", "S2")], zarr_format=2)
+    old["a"] = [1, 2, 3, 4, 5]
+    new = ndzarr.convert(old, None, zarr_format=3, **changes)
+    assert new["a"].tolist() == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("dtype", ["<i4", ">i4", "u1"])
+@pytest.mark.parametrize("stored", ["<i8", ">i8"])
+@pytest.mark.parametrize("name", ["delta", "astype", "fixedscaleoffset"])
+def test_filters_that_store_another_byte_order(zarr_format: int, dtype: str, stored: str, name: str) -> None:
+    filters = {
+        "delta": {"id": "delta", "dtype": dtype, "astype": stored},
+        "astype": {"id": "astype", "decode_dtype": dtype, "encode_dtype": stored},
+        "fixedscaleoffset": {"id": "fixedscaleoffset", "offset": 0, "scale": 1, "dtype": dtype, "astype": stored},
+    }
+    old = ndzarr.create_array(None, shape=(6,), chunks=2, dtype=dtype, filters=[filters[name]], zarr_format=zarr_format)
+    old[:] = numbers(6)
+    assert ndzarr.convert(old, None, zarr_format=5 - zarr_format)[:].tolist() == [1, 2, 3, 4, 5, 6]
+
+
 @pytest.mark.parametrize("changes", [{}, {"chunks": (4,)}, {"shards": (4,)}, {"compressor": None}], ids=str)
 @pytest.mark.parametrize("dtype", ["i4", "f8", "S3", np.dtypes.StringDType()], ids=str)
 def test_missing_chunks_keep_their_values_under_another_fill_value(changes: Any, dtype: Any) -> None:

@@ -140,7 +140,7 @@ def test_appending_adds_a_chunk_as_long_as_the_rows() -> None:
     np.testing.assert_array_equal(z[-65:], numbers(65))
 
 
-@pytest.mark.parametrize("layout", [{"chunks": [[2, 3], 2]}, {"chunks": (1, 2), "shards": [[2, 3], 4]}], ids=["chunks", "shards"])
+@pytest.mark.parametrize("layout", [{"chunks": [[2, 3], 2]}, {"chunks": (1, 2), "shards": [[2, 3], 4]}], ids=str)
 def test_appending_after_an_append_of_another_length_has_failed(layout: Any) -> None:
     inner = ndzarr.MemoryStore()
     ndzarr.create_array(inner, shape=(5, 5), dtype="i4", **layout)[...] = 1

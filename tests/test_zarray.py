@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import pickle
 import threading
 from typing import TYPE_CHECKING, Any
@@ -487,13 +488,14 @@ def test_growing_one_axis_and_cutting_another_shows_nothing_of_a_failed_append(a
     assert set(ndzarr.open_array(inner)[...].flat) <= {0, 1}
 
 
+@pytest.mark.formats(2)
 @pytest.mark.parametrize(
-    ("fill", "value"), [(0.0, -0.0), ([1], [True]), ([0.0], [-0.0]), ({"a": 1}, {"a": 1.0})], ids=["zero", "bool", "zeros", "dict"]
+    ("fill", "value"),
+    [(0.0, -0.0), ([1], [True]), ([0.0], [-0.0]), ({"a": 1}, {"a": 1.0})],
+    ids=["zero", "bool", "zeros", "dict"],
 )
 def test_objects_that_equal_the_fill_value_and_are_not_it_are_stored(fill: Any, value: Any) -> None:
-    z = ndzarr.create_array(
-        None, shape=(1,), dtype=object, filters=["pickle"], fill_value=fill, allow_pickle=True, zarr_format=2
-    )
+    z = ndzarr.create_array(None, shape=(1,), dtype=object, filters=["pickle"], fill_value=fill, allow_pickle=True)
     values = np.empty(1, object)
     values[0] = value
     z[:] = values

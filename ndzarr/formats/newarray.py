@@ -222,15 +222,16 @@ def _dtype_v3(dtype: DType, codecs: Sequence[CodecSpec]) -> DType:
 
 def byte_order(dtype: DType) -> str:
     """ "big" where all that has a byte order in the dtype is big-endian, else "little"."""
-    orders = set(_byte_orders(dtype))
+    orders = set(byte_orders(dtype))
     return "big" if orders == {">"} else "little"
 
 
-def _byte_orders(dtype: DType) -> list[str]:
+def byte_orders(dtype: DType) -> list[str]:
+    """ "<" or ">" for each part of a dtype that has a byte order."""
     if dtype.subdtype is not None:
-        return _byte_orders(dtype.subdtype[0])
+        return byte_orders(dtype.subdtype[0])
     if dtype.names is not None:
-        return [order for name in dtype.names for order in _byte_orders(dtype[name])]
+        return [order for name in dtype.names for order in byte_orders(dtype[name])]
     return [] if dtype.byteorder == "|" else [dtype.str[0]] if dtype.str[0] in "<>" else []
 
 

@@ -11,12 +11,14 @@ from ndzarr._typing import CodecSpec, Json
 from ndzarr.codecs.configuration import Fields
 from ndzarr.codecs.registry import kind_of
 from ndzarr.formats import v3
-from ndzarr.formats.newarray import arguments_of
+from ndzarr.formats.newarray import arguments_of, byte_orders
 from ndzarr.metadata import ArrayMeta, GroupMeta
 
 _DIMENSIONS = "_ARRAY_DIMENSIONS"
 #: A field of a v2 document that is no object becomes one in v3, whose unknown fields must say that they may be ignored.
 _VALUE = "value"
+#: Where the configurations of filters name dtypes.
+_DTYPES = frozenset(("dtype", "astype", "encode_dtype", "decode_dtype"))
 
 
 def arguments_for(
@@ -38,10 +40,10 @@ def arguments_for(
         "dimension_separator": meta.key_encoding.separator if same else None,
         "zarr_format": zarr_format,
     }
-    alike = True
+    alike = same or len(_orders(meta)) == 1
     if flat or (zarr_format == 2 and not same):
         filters = _without_layout(found)
-        alike = filters is None
+        alike = alike and filters is None
         found |= {"chunks": chunks, **(filters or {})}
     if not same and zarr_format == 2:
         found["shards"] = None
@@ -51,6 +53,31 @@ def arguments_for(
     elif not same and meta.dimension_names is not None:
         found["attributes"].pop(_DIMENSIONS, None)  # in v3 a field of its own says it
     return found, alike
+
+
+def _orders(meta: ArrayMeta) -> set[str]:
+    """The byte orders that the dtype and the codecs speak of. Format 3 has one for all that is stored, the filters of format 2
+    each their own: where there are two, the same bytes would be read as other numbers."""
+    orders = set() if meta.zarr_format == 3 else set(byte_orders(meta.dtype))
+    for spec in meta.codecs:
+        orders |= _told(spec.configuration)
+    return orders | (set() if ">" in orders and byte_orders(meta.dtype) else {"<"})
+
+
+def _told(found: Any) -> set[str]:
+    orders: set[str] = set()
+    if isinstance(found, Mapping):
+        for field, value in found.items():
+            if field == "endian":
+                orders.add(">" if value == "big" else "<")
+            elif field in _DTYPES and isinstance(value, str):
+                orders.update(byte_orders(np.dtype(value)))
+            elif field != "index_codecs":
+                orders |= _told(value)
+    elif isinstance(found, (list, tuple)):
+        for value in found:
+            orders |= _told(value)
+    return orders
 
 
 def _strings(filters: Sequence[CodecSpec]) -> list[CodecSpec]:
