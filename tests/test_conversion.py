@@ -135,19 +135,19 @@ def test_records_of_both_byte_orders(changes: Any) -> None:
     assert new["a"].tolist() == [1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("dtype", ["<i4", ">i4", "u1"])
 @pytest.mark.parametrize("stored", ["<i8", ">i8"])
 @pytest.mark.parametrize("name", ["delta", "astype", "fixedscaleoffset"])
-def test_filters_that_store_another_byte_order(zarr_format: int, dtype: str, stored: str, name: str) -> None:
+def test_filters_that_store_another_byte_order(version: int, dtype: str, stored: str, name: str) -> None:
     filters = {
         "delta": {"id": "delta", "dtype": dtype, "astype": stored},
         "astype": {"id": "astype", "decode_dtype": dtype, "encode_dtype": stored},
         "fixedscaleoffset": {"id": "fixedscaleoffset", "offset": 0, "scale": 1, "dtype": dtype, "astype": stored},
     }
-    old = ndzarr.create_array(None, shape=(6,), chunks=2, dtype=dtype, filters=[filters[name]], zarr_format=zarr_format)
+    old = ndzarr.create_array(None, shape=(6,), chunks=2, dtype=dtype, filters=[filters[name]], zarr_format=version)
     old[:] = numbers(6)
-    assert ndzarr.convert(old, None, zarr_format=5 - zarr_format)[:].tolist() == [1, 2, 3, 4, 5, 6]
+    assert ndzarr.convert(old, None, zarr_format=5 - version)[:].tolist() == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("changes", [{}, {"chunks": (4,)}, {"shards": (4,)}, {"compressor": None}], ids=str)
