@@ -137,7 +137,7 @@ def test_records_of_both_byte_orders(changes: Any) -> None:
 
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("dtype", ["<i4", ">i4", "u1"])
-@pytest.mark.parametrize("stored", ["<i8", ">i8"])
+@pytest.mark.parametrize("stored", ["<i8", ">i8", "<i2", ">i2"])
 @pytest.mark.parametrize("name", ["delta", "astype", "fixedscaleoffset"])
 def test_filters_that_store_another_byte_order(version: int, dtype: str, stored: str, name: str) -> None:
     filters = {
