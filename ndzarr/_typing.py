@@ -18,6 +18,8 @@ Key: TypeAlias = str
 Json: TypeAlias = Any
 #: Anything that exports one contiguous buffer: bytes, memoryview, a C-contiguous ndarray.
 Buffer: TypeAlias = Any
+#: A rectangle of an array: one slice an axis, step 1, start and stop given, both within the axis.
+Box: TypeAlias = tuple[slice, ...]
 NDArray: TypeAlias = npt.NDArray[Any]
 DType: TypeAlias = np.dtype[Any]
 
