@@ -19,9 +19,10 @@ from ndzarr.accessors import select_blocks, select_outer, select_points
 from ndzarr.assignment import cast, check_value, spread
 from ndzarr.engine import Engine
 from ndzarr.errors import ArgumentError, MemoryLimitError, MetadataError, NodeNotFoundError
-from ndzarr.fields import split_fields
+from ndzarr.fields import Field, split_fields
 from ndzarr.grid import Edges, EdgesAxis, Grid
 from ndzarr.layout import compile_layout
+from ndzarr.lazyview import Lazy, LazyView
 from ndzarr.metadata import ArrayMeta, shape_argument
 from ndzarr.node import Node
 from ndzarr.selection import (
@@ -220,7 +221,7 @@ class ZArray(Node):
         for name in fields:
             self._write(engine, selection, packed[name], name)
 
-    def _read(self, engine: Engine, selection: Selection, field: str | None = None) -> Any:
+    def _read(self, engine: Engine, selection: Selection, field: Field | None = None) -> Any:
         with self._policy():
             return engine.read(selection, field)
 
@@ -248,6 +249,11 @@ class ZArray(Node):
     def blocks(self) -> Indexer:
         """Indexing by whole chunks: `z.blocks[0, 1:3]`."""
         return Indexer(self, lambda index, engine: select_blocks(index, engine.layout.grid))
+
+    @property
+    def lazy(self) -> Lazy:
+        """Views instead of reads: `z.lazy[index]`, `z.lazy.oindex[...]` and `z.lazy.vindex[...]` are LazyViews."""
+        return Lazy(LazyView.whole(self))
 
     # ---- the array as a whole --------------------------------------------------------------------------------
 
