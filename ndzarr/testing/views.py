@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,21 +18,25 @@ _MOST = 600
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: how it reads in code, what it does to an array, what to a view; repeats: elements may share their place."""
+    """One step: how it reads in code, what it does to an array, what to a view.
+
+    broadcasts: elements share their place, so that the view cannot be written. index: of `outer` and `points`, what was drawn.
+    """
 
     told: str
     numpy: Callable[[NDArray], NDArray]
     view: Callable[[Any], Any]
     broadcasts: bool = False
+    index: Any = None
 
 
 def step(choices: Choices, shape: Shape) -> Step:
     """A step from a view of this shape, all of NumPy's indices and every method of `LazyView` among them."""
     makers = [_index] * 6 + [
-        _outer,
-        _outer,
-        _points,
-        _points,
+        outer,
+        outer,
+        points,
+        points,
         _permuted,
         _expanded,
         _squeezed,
@@ -47,6 +52,8 @@ def step(choices: Choices, shape: Shape) -> Step:
             probe = made.numpy(np.broadcast_to(np.int8(0), shape))
         except IndexError:  # masks beside index arrays fit by chance only
             continue
+        if probe.size < 5 <= math.prod(shape) and choices.chance(85):
+            continue  # views of little or nothing would be too many
         if probe.size <= _MOST and probe.ndim <= 8:
             return made
     return Step("[...]", lambda a: a[...], lambda v: v[...])
@@ -63,21 +70,24 @@ def _entry(choices: Choices, n: int) -> Any:
     if kind == 0 and n:
         return choices.integer(-n, n - 1)
     if kind in (1, 2):
-        return np.array([choices.integer(-n, n - 1) for _ in range(choices.integer(0, 4))] if n else [], np.intp)
+        return np.array(
+            [choices.integer(-n, n - 1) for _ in range(choices.integer(0, 2) + choices.integer(1, 3))] if n else [], np.intp
+        )
     if kind == 3:
         return np.array([choices.chance(50) for _ in range(n)], bool)
     return _slice(choices, n)
 
 
 def _slice(choices: Choices, n: int) -> slice:
-    start, stop = sorted((choices.integer(0, n), choices.integer(0, n)))
+    start, stop = choices.integer(0, n // 2), choices.integer(n // 2, n)
     step = choices.pick((1, 1, 2, 3))
     if choices.chance(40):
         return slice(stop - 1 if stop else None, start - 1 if start else None, -step)
     return slice(start, stop, step) if choices.chance(70) else slice(None)
 
 
-def _outer(choices: Choices, shape: Shape) -> Step:
+def outer(choices: Choices, shape: Shape) -> Step:
+    """An outer index."""
     entries = tuple(_entry(choices, n) for n in shape)
 
     def numpy(a: NDArray) -> NDArray:
@@ -85,17 +95,18 @@ def _outer(choices: Choices, shape: Shape) -> Step:
             a = np.asarray(a[(slice(None),) * axis + (entries[axis],)])
         return a
 
-    return Step(f".oindex[{entries!r}]", numpy, lambda v: v.oindex[entries])
+    return Step(f".oindex[{entries!r}]", numpy, lambda v: v.oindex[entries], index=entries)
 
 
-def _points(choices: Choices, shape: Shape) -> Step:
-    broadcast = tuple(choices.integer(1, 3) for _ in range(choices.integer(0, 2)))
+def points(choices: Choices, shape: Shape) -> Step:
+    """A point-wise index."""
+    broadcast = tuple(choices.integer(1, 4) for _ in range(choices.integer(0, 2)))
 
-    def points(n: int) -> Any:
+    def array(n: int) -> Any:
         lengths = tuple(1 if choices.chance(25) else m for m in broadcast)
         return np.array([choices.integer(-n, n - 1) for _ in range(int(np.prod(lengths)))], np.intp).reshape(lengths)
 
-    entries = tuple(points(n) if n and choices.chance(60) else _slice(choices, n) for n in shape)
+    entries = tuple(array(n) if n and choices.chance(60) else _slice(choices, n) for n in shape)
 
     def numpy(a: NDArray) -> NDArray:
         arrays = [axis for axis, entry in enumerate(entries) if not isinstance(entry, slice)]
@@ -103,7 +114,7 @@ def _points(choices: Choices, shape: Shape) -> Step:
         first = np.moveaxis(sliced, arrays, range(len(arrays)))
         return np.asarray(first[tuple(entries[axis] for axis in arrays)])
 
-    return Step(f".vindex[{entries!r}]", numpy, lambda v: v.vindex[entries])
+    return Step(f".vindex[{entries!r}]", numpy, lambda v: v.vindex[entries], index=entries)
 
 
 def _permuted(choices: Choices, shape: Shape) -> Step:
