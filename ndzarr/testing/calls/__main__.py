@@ -6,7 +6,7 @@ import argparse
 
 import numpy as np
 
-from ndzarr.testing.calls import CALLS, missing, score
+from ndzarr.testing.calls import CALLS, REFUSED, missing, score
 from ndzarr.testing.calls.wraps import dask_array, zarray
 
 
@@ -22,6 +22,10 @@ def main() -> None:
         for outcome in found.of("refused") + found.of("wrong"):
             print(f"{outcome.kind:8} {outcome.call.text}\n         {outcome.why}")
         print(f"{name}, NumPy {np.__version__}: {found}")
+        found = score(wrap, [call for call in REFUSED if given.only in call.text])
+        for outcome in found.of("refused") + found.of("wrong"):
+            print(f"{outcome.kind:8} {outcome.call.text}\n         {outcome.why}")
+        print(f"{name}, of what NumPy refuses: {found}")
     for function in sorted(missing()):
         print(f"no call of {function}")
 
