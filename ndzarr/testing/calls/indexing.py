@@ -75,9 +75,9 @@ op.iadd(np.transpose(f), row[:, None])
 op.imul(np.flip(v), 2)
 np.copyto(np.transpose(o), np.transpose(f))
 np.add(np.transpose(f), 1, out=np.transpose(o))
-np.sum(np.transpose(f), axis=0)
-np.cumsum(np.flip(v))
-np.mean(np.broadcast_to(row, (3, 6)), axis=0)
+np.sum(np.transpose(f), axis=0)  # close
+np.cumsum(np.flip(v))  # close
+np.mean(np.broadcast_to(row, (3, 6)), axis=0)  # close
 np.unravel_index(x, (2, 3))
 np.unravel_index(at, (3, 2), order="F")
 np.unravel_index(17, (5, 4))
