@@ -16,10 +16,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ndzarr.testing.calls", description=__doc__)
     parser.add_argument("--dask", action="store_true", help="of dask.array too")
     parser.add_argument("--only", default="", metavar="TEXT", help="only calls that contain this")
-    parser.add_argument(
-        "--working-memory", type=int, metavar="BYTES", help="options(working_memory=) of ndzarr: 1 is all in blocks"
-    )
-    parser.add_argument("--max-load", type=int, metavar="BYTES", help="options(max_load=) of ndzarr: 1 is nothing loaded")
+    parser.add_argument("--working-memory", type=int, metavar="BYTES", help="options(working_memory=): 1 is all in blocks")
+    parser.add_argument("--max-load", type=int, metavar="BYTES", help="options(max_load=): 1 is nothing loaded")
     given = parser.parse_args()
     limits = {name: getattr(given, name) for name in ("working_memory", "max_load") if getattr(given, name) is not None}
     calls = [call for call in CALLS if given.only in call.text]
