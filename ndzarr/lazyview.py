@@ -244,6 +244,10 @@ class LazyView(DuckArray):
             raise ArgumentError("axis1 and axis2 cannot be the same")
         return self._with(self._transform.diagonal(offset, first, second))
 
+    def frozen(self) -> LazyView:
+        """The same view, which cannot be written."""
+        return self._with(self._transform, readonly=True)
+
     def reshaped(self, shape: Shape) -> LazyView | None:
         """The view in another shape, without a -1; None where it cannot be lazy (see `Transform.reshaped`)."""
         transform = self._transform.reshaped(shape)
@@ -315,7 +319,7 @@ class LazyView(DuckArray):
     def _check_writable(self) -> None:
         if self._readonly:
             raise ReadOnlyError(
-                "assignment destination is read-only: the view is broadcast, so that elements share their place"
+                "assignment destination is read-only: the view is broadcast, so that elements share their place, or a diagonal"
             )
         self._base._check_writable()
 
