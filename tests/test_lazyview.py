@@ -168,6 +168,22 @@ def test_compositions(part: int, record_property: Callable[[str, object], None])
     assert done == wanted
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 1, 0)])
+@pytest.mark.parametrize("dtype", ["T", "i4"])
+def test_which_of_repeated_indices_stays(order: tuple[int, ...], dtype: str) -> None:
+    """As of an array: NumPy goes by the memory order of the index, in which strings in nested lists have no say."""
+    points = np.array([[[6, 1], [9, 8]], [[0, 8], [13, 3]], [[2, 13], [8, 9]], [[6, 0], [4, 11]]])
+    index = np.ascontiguousarray(points.transpose(order)).transpose(np.argsort(order))
+    a = np.zeros(14, "i4") if dtype == "i4" else np.full(14, "x", np.dtypes.StringDType())
+    value = np.arange(42, 58).reshape(4, 2, 2).astype("i4" if dtype == "i4" else "U2")
+    for given in (value, np.asfortranarray(value), value.tolist()):
+        z = ndzarr.array(np.concatenate([a, a]), chunks=(5,))
+        expected = a.copy()
+        expected[index] = given
+        z.lazy[::-1][4:18][index] = given
+        assert z[...][::-1][4:18].tolist() == expected.tolist()
+
+
 def test_compositions_reach_everything() -> None:
     """Or the count above would say little: reads of many elements by every kind of pick, writes done and writes refused."""
     picks: set[str] = set()
