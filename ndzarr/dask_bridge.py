@@ -115,10 +115,9 @@ def _blocks(operand: Operand, borders: tuple[Borders, ...]) -> Blocks:
     lengths = [b.chunk for b in borders]
     room = BLOCK_NBYTES // max(1, operand.dtype.itemsize)
     for axis in reversed(range(len(lengths))):
-        fits = room // max(1, math.prod(lengths))
-        if fits > 1:
-            # Whole chunks alone, so that regular ones make regular blocks.
-            lengths[axis] = min(borders[axis].length, lengths[axis] * fits)
+        # Blocks end where chunks do, so that regular chunks make regular blocks.
+        rest = math.prod(lengths) // max(1, lengths[axis])
+        lengths[axis] = min(borders[axis].length, max(lengths[axis], room // max(1, rest)))
     return tuple(_lengths(b, n) for b, n in zip(borders, lengths, strict=True))
 
 
@@ -203,9 +202,7 @@ def store(value: Any, target: Operand, *, where: Any = True, casting: Any = "uns
     if where is not True:
         # Reads of a block come before its write, which needs all of it.
         value = choose(broadcast_to(asarray(where), target.shape), value, to_dask(target, blocks))
-    written = value.rechunk(blocks).map_blocks(
-        _write, Boxed(target), dtype=bool, meta=np.empty((0,) * len(target.shape), bool), token="ndzarr-store"
-    )
+    written = value.rechunk(blocks).map_blocks(_write, Boxed(target), dtype=bool, meta=np.empty((0,) * len(target.shape), bool))
     written.compute(optimize_graph=True)
 
 
