@@ -25,16 +25,16 @@ CREW_FROM_NS = 180_000.0
 #: A run should last about this long: short enough to share out evenly, long enough to hide the cost of taking one.
 RUN_NS = 1_000_000.0
 
-T = TypeVar("T")
-#: What a thread does with its share of the parts, of whatever kind they are.
-Work: TypeAlias = Callable[[Iterator[T]], None]
+Task = TypeVar("Task")
+#: What a thread does with its share.
+Work: TypeAlias = Callable[[Iterator[Task]], None]
 #: Runs of finished parts, as [number of the first in the plan, how many].
 Ledger: TypeAlias = list[list[int]]
 
 
 def share(
-    parts: Iterator[T],
-    work: Work[T],
+    parts: Iterator[Task],
+    work: Work[Task],
     part_ns: float,
     workers: int | None,
     done: Ledger | None = None,
@@ -57,10 +57,10 @@ def share(
     work(parts if done is None else _noted(parts, 0, done))
 
 
-class _Crew(Generic[T]):
+class _Crew(Generic[Task]):
     """Some threads that share one iterator of parts and stop together: at its end, or at the first exception."""
 
-    def __init__(self, parts: Iterator[T], work: Work[T], size: int, done: Ledger | None) -> None:
+    def __init__(self, parts: Iterator[Task], work: Work[Task], size: int, done: Ledger | None) -> None:
         self._parts = parts
         self._taken = 0
         self._done: Ledger = [] if done is None else done
@@ -109,7 +109,7 @@ class _Crew(Generic[T]):
         except BaseException as error:
             self._fail(error)
 
-    def _next(self) -> Iterator[T]:
+    def _next(self) -> Iterator[Task]:
         """This thread's parts: taken a run at a time, given out one by one while nobody has failed."""
         while True:
             with self._lock:
@@ -168,7 +168,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def _noted(parts: Iterable[T], start: int, done: Ledger) -> Iterator[T]:
+def _noted(parts: Iterable[Task], start: int, done: Ledger) -> Iterator[Task]:
     """The same parts; an entry of `done` counts those that were worked on to the end, from number `start` on."""
     entry = [start, 0]
     done.append(entry)

@@ -18,12 +18,14 @@ import numpy as np
 
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Coords, Key, NDArray
-from ndzarr.chunks import Chunks, Scratch, decode_ns, room
+from ndzarr.chunks import Chunks, Scratch, decode_ns
 from ndzarr.crew import THREADS_FROM_NS, Ledger, share
-from ndzarr.errors import ArgumentError, CorruptChunkError, MemoryLimitError
+from ndzarr.errors import ArgumentError, CorruptChunkError
+from ndzarr.fields import Field, field_dtype, field_of
 from ndzarr.fillvalue import element
 from ndzarr.keys import check_key
 from ndzarr.layout import Cell, Layout, Shard
+from ndzarr.memory import check_result, room
 from ndzarr.metadata import ArrayMeta
 from ndzarr.plan import Part, plan, within
 from ndzarr.scatter import lift, lower, put
@@ -50,6 +52,11 @@ class Engine:
         self._range = None if layout.uniform is None else self._chunks.reach(layout.uniform.pipeline)
         self._indices = Indices()
 
+    def chunk_ns(self) -> float:
+        """The estimated time of decoding one chunk, in nanoseconds."""
+        cell = self.layout.uniform or self.layout.cell((0,) * len(self.layout.objects.axes))
+        return decode_ns(cell.pipeline if cell.shard is None else cell.shard.pipeline)
+
     def _part_ns(self, selection: Selection) -> float:
         """The estimated time of one part, in nanoseconds: what `crew` decides by."""
         layout = self.layout
@@ -65,22 +72,16 @@ class Engine:
 
     # ---- read --------------------------------------------------------------------------------
 
-    def read(self, selection: Selection, field: str | None = None) -> Any:
-        """What `selection` selects, as a fresh array (or a scalar); with `field`, that field of a structured dtype.
+    def read(self, selection: Selection, field: Field | None = None) -> Any:
+        """What `selection` selects, as a fresh array (or a scalar); with `field`, that part of each element.
 
         Raises CorruptChunkError, StoreError, MissingChunkError (under `options(missing="raise")`), MemoryLimitError.
         """
         options = config.current()
-        dtype = self.layout.dtype if field is None else self.layout.dtype[field]
+        dtype = self.layout.dtype if field is None else field_dtype(self.layout.dtype, field)
         nbytes = math.prod(selection.work_shape) * dtype.itemsize
-        if options.max_result is not None and nbytes > options.max_result:
-            raise MemoryLimitError(
-                f"reading {selection.shape} of {self.path!r} needs {nbytes} bytes, options(max_result=) allows "
-                f"{options.max_result}; read it in slices",
-                path=self.path,
-                found=nbytes,
-                expected=options.max_result,
-            )
+        if options.max_result is not None:
+            check_result(nbytes, f"reading {selection.shape} of {self.path!r}", "read it in slices", path=self.path)
         out = room(selection.work_shape, dtype, f"a result of shape {selection.shape}")
         if out.size and not (field is None and self._read_tiles(selection, out, options)):
             work = _Reader(self, out, field, options)
@@ -148,7 +149,7 @@ class Engine:
         self._chunks.missing(spot, config.current())
         return _own(element(layout.fill, layout.dtype)[()]) if layout.dtype.kind == "O" else _own(layout.fill)
 
-    def _read_part(self, part: Part, out: NDArray, field: str | None, options: config.Options, scratch: Scratch) -> None:
+    def _read_part(self, part: Part, out: NDArray, field: Field | None, options: config.Options, scratch: Scratch) -> None:
         layout = self.layout
         cell = layout.uniform or layout.cell(part.coords)
         if cell.shard is not None:
@@ -201,7 +202,7 @@ class Engine:
         return True
 
     def _read_shard(
-        self, part: Part, cell: Cell, shard: Shard, out: NDArray, field: str | None, options: config.Options
+        self, part: Part, cell: Cell, shard: Shard, out: NDArray, field: Field | None, options: config.Options
     ) -> None:
         """Read the inner chunks of one shard that a part touches, and no more of it than they take."""
         parts = list(plan(within(part), shard.grid))
@@ -248,7 +249,7 @@ class Engine:
 
     # ---- write --------------------------------------------------------------------------------
 
-    def write(self, selection: Selection, value: NDArray, field: str | None = None) -> None:
+    def write(self, selection: Selection, value: NDArray, field: Field | None = None) -> None:
         """Put `value`, shaped like the work array of `selection`, where `selection` says; one object at a time, each whole.
 
         `value` has the dtype of the array (or of `field`). After an exception the objects already replaced hold new values,
@@ -283,7 +284,7 @@ class Engine:
             f"chunks_left of this error list which, of the first {_TOLD} of the plan"
         )
 
-    def _write_part(self, part: Part, value: NDArray, field: str | None, options: config.Options, scratch: Scratch) -> None:
+    def _write_part(self, part: Part, value: NDArray, field: Field | None, options: config.Options, scratch: Scratch) -> None:
         layout, chunks = self.layout, self._chunks
         cell = layout.uniform or layout.cell(part.coords)
         # Only a chunk that lies wholly inside the array may be replaced unread: behind the edge that this handle knows of
@@ -298,7 +299,7 @@ class Engine:
                 self._set(key, chunks.overwrite(part, value, cell.pipeline, scratch, options))
                 return
             chunk = self._stored(key, part.coords, cell, scratch)
-            put(part, chunk if field is None else chunk[field], value)
+            put(part, chunk if field is None else field_of(chunk, field), value)
             self._set(key, chunks.pack(cell.pipeline, chunk, options))
 
     def _stored(self, key: Key, coords: Coords, cell: Cell, scratch: Scratch) -> NDArray:
@@ -318,7 +319,7 @@ class Engine:
         cell: Cell,
         shard: Shard,
         value: NDArray | None,
-        field: str | None,
+        field: Field | None,
         options: config.Options,
         unread: bool = False,
     ) -> None:
@@ -441,7 +442,7 @@ def _own(scalar: Any) -> Any:
 class _Reader:
     engine: Engine
     out: NDArray
-    field: str | None
+    field: Field | None
     options: config.Options
 
     def __call__(self, parts: Iterator[Part]) -> None:
@@ -455,7 +456,7 @@ class _Reader:
 class _Writer:
     engine: Engine
     value: NDArray
-    field: str | None
+    field: Field | None
     options: config.Options
 
     def __call__(self, parts: Iterator[Part]) -> None:
@@ -474,7 +475,7 @@ class _ShardReader:
     shard: Shard
     found: Found
     out: NDArray
-    field: str | None
+    field: Field | None
     options: config.Options
 
     def __call__(self, parts: Iterator[Part]) -> None:
@@ -497,7 +498,7 @@ class _ShardWriter:
     shard: Shard
     found: Found | None
     value: NDArray | None
-    field: str | None
+    field: Field | None
     options: config.Options
     made: dict[int, Buffer | None]
 
@@ -513,7 +514,7 @@ class _ShardWriter:
                 continue
             chunk = chunks.opened(data, pipeline, scratch, self.coords, part.coords)
             if value is not None:
-                put(part, chunk if field is None else chunk[field], value)
+                put(part, chunk if field is None else field_of(chunk, field), value)
             elif not chunks.wipe(part, chunk):
                 continue
             self.made[position] = scratch.leave(chunks.pack(pipeline, chunk, self.options))
