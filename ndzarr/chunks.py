@@ -5,19 +5,19 @@ Errors name the chunk: what cannot be decoded is said with the array's path, the
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from ndzarr import config
-from ndzarr._typing import Buffer, ByteRange, Coords, DType, NDArray, Shape
+from ndzarr._typing import Buffer, ByteRange, Coords, NDArray, Shape
 from ndzarr.codecs.base import ChunkSpec
 from ndzarr.codecs.pipeline import Pipeline
-from ndzarr.errors import CorruptChunkError, MemoryLimitError, MissingChunkError
+from ndzarr.errors import CorruptChunkError, MissingChunkError
 from ndzarr.fields import Field, field_of
 from ndzarr.fillvalue import element, is_fill
 from ndzarr.layout import Layout
+from ndzarr.memory import room
 from ndzarr.plan import AxisIndex, Part
 from ndzarr.scatter import fill, put, take
 
@@ -205,15 +205,6 @@ class Chunks:
     def where(self, coords: Coords) -> dict[str, Any]:
         """The same, as fields of an error."""
         return {"store": self.url, "path": self.path, "key": self.layout.key(coords), "coords": coords}
-
-
-def room(shape: Shape, dtype: DType, what: str) -> NDArray:
-    """An uninitialised array; MemoryLimitError when the machine has no room for it, or NumPy no number for its size."""
-    try:
-        return np.empty(shape, dtype)
-    except (MemoryError, ValueError) as error:
-        nbytes = math.prod(shape) * dtype.itemsize
-        raise MemoryLimitError(f"no memory for {what} and dtype {dtype}, which take {nbytes} bytes", found=nbytes) from error
 
 
 def decode_ns(pipeline: Pipeline) -> float:

@@ -19,7 +19,12 @@ class Options:
     """The settings in force; immutable. Sizes are in bytes.
 
     workers: threads that share one read or write, at most one a processor; None is as many.
-    max_result: the largest result of one read; None is no limit of ours.
+    max_result: the largest result in memory of one read or one function; "auto" is half of the memory that is free at that
+    moment, None no limit of ours.
+    max_load: how much all operands together may take for a function of NumPy's that has no form of its own here and runs on
+    loaded arrays.
+    working_memory: what functions that go block by block may hold at once in all threads, results aside; a chunk that is
+    larger is still read whole.
     missing: "fill" reads a chunk that was never written as the fill value, "raise" refuses.
     durable: a write returns only when it would survive power loss, on stores that keep files.
     exclusive: "auto" uses the best lock that the store has; True refuses a store that has none across processes.
@@ -29,7 +34,9 @@ class Options:
     """
 
     workers: int | None = None
-    max_result: int | None = None
+    max_result: int | Literal["auto"] | None = "auto"
+    max_load: int = 512 * MiB
+    working_memory: int = 64 * MiB
     missing: Literal["fill", "raise"] = "fill"
     durable: bool = False
     exclusive: Literal["auto"] | bool = "auto"
@@ -38,9 +45,10 @@ class Options:
     max_object: int = 2048 * MiB - 1
 
     def __post_init__(self) -> None:
-        for name in ("workers", "max_result"):
-            self._check(name, getattr(self, name) is None or _count(getattr(self, name)), "None or an integer of at least 1")
-        for name in ("max_metadata", "max_object"):
+        self._check("workers", self.workers is None or _count(self.workers), "None or an integer of at least 1")
+        limited = self.max_result is None or self.max_result == "auto" or _count(self.max_result)
+        self._check("max_result", limited, "'auto', None or an integer of at least 1")
+        for name in ("max_load", "working_memory", "max_metadata", "max_object"):
             self._check(name, _count(getattr(self, name)), "an integer of at least 1")
         for name in ("durable", "write_empty"):
             self._check(name, isinstance(getattr(self, name), bool), "True or False")

@@ -13,9 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from itertools import chain, islice
-from typing import TypeAlias
-
-from ndzarr.plan import Part
+from typing import Generic, TypeAlias, TypeVar
 
 #: Estimated time of one part, in nanoseconds, from which threads win. Measured on 4,096 chunks of 16 KiB, two cores: blosc-lz4
 #: 72 ms on one thread and 114 on two, raw 39 and 55, zstd 131 and 105; chunks of 1 MiB always gain (zstd 85 -> 47 ms). Passing
@@ -24,12 +22,14 @@ THREADS_FROM_NS = 30_000.0
 #: A run should last about this long: short enough to share out evenly, long enough to hide the cost of taking one.
 RUN_NS = 1_000_000.0
 
-Work: TypeAlias = Callable[[Iterator[Part]], None]
+#: What is shared out: the parts of a plan, or any other tasks.
+Task = TypeVar("Task")
+Work: TypeAlias = Callable[[Iterator[Task]], None]
 #: Runs of finished parts, as [number of the first in the plan, how many].
 Ledger: TypeAlias = list[list[int]]
 
 
-def share(parts: Iterator[Part], work: Work, part_ns: float, workers: int | None, done: Ledger | None = None) -> None:
+def share(parts: Iterator[Task], work: Work[Task], part_ns: float, workers: int | None, done: Ledger | None = None) -> None:
     """Do `work` for all `parts`, on this thread or, where they are many and slow enough, on up to `workers` threads.
 
     `part_ns`: the estimated time of one part. `done` is told which parts were finished. When this returns or raises, no
@@ -45,10 +45,10 @@ def share(parts: Iterator[Part], work: Work, part_ns: float, workers: int | None
     work(parts if done is None else _noted(parts, 0, done))
 
 
-class _Crew:
+class _Crew(Generic[Task]):
     """Some threads that share one iterator of parts and stop together: at its end, or at the first exception."""
 
-    def __init__(self, parts: Iterator[Part], work: Work, size: int, done: Ledger | None) -> None:
+    def __init__(self, parts: Iterator[Task], work: Work[Task], size: int, done: Ledger | None) -> None:
         self._parts = parts
         self._taken = 0
         self._done: Ledger = [] if done is None else done
@@ -97,7 +97,7 @@ class _Crew:
         except BaseException as error:
             self._fail(error)
 
-    def _next(self) -> Iterator[Part]:
+    def _next(self) -> Iterator[Task]:
         """This thread's parts: taken a run at a time, given out one by one while nobody has failed."""
         while True:
             with self._lock:
@@ -156,7 +156,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def _noted(parts: Iterable[Part], start: int, done: Ledger) -> Iterator[Part]:
+def _noted(parts: Iterable[Task], start: int, done: Ledger) -> Iterator[Task]:
     """The same parts; an entry of `done` counts those that were worked on to the end, from number `start` on."""
     entry = [start, 0]
     done.append(entry)

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import math
+import operator
+import sys
 from abc import abstractmethod
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
 from ndzarr._typing import Box, DType, NDArray, Shape
+from ndzarr.errors import ArgumentError
+from ndzarr.functions import dispatch, ufuncs
 from ndzarr.operand import Borders
+from ndzarr.streaming import load
 
 
-class DuckArray:
-    """An array that is read when it is needed, and that NumPy's functions take; an `operand.Operand`."""
+class DuckArray(NDArrayOperatorsMixin):
+    """An array that is read when it is needed, and that NumPy's functions take; an `operand.Operand`.
+
+    Functions and operators give NumPy arrays, but for functions of shape alone, which give LazyViews. In-place operators and
+    `out=` write to the store. https://numpy.org/neps/nep-0018-array-function-protocol.html, nep-0013 for ufuncs.
+    """
 
     __slots__ = ()
+
+    # ---- what an operand is --------------------------------------------------------------------------------
 
     @property
     @abstractmethod
@@ -40,6 +56,21 @@ class DuckArray:
     def object_borders(self) -> tuple[Borders, ...]:
         """See `operand.Operand`."""
 
+    @abstractmethod
+    def chunk_ns(self) -> float:
+        """See `operand.Operand`."""
+
+    @abstractmethod
+    def placed(self) -> tuple[Hashable, Any]:
+        """What identifies the stored array, and how this lies over it: None where it is that array as it stands."""
+
+    def overlaps(self, other: Any) -> bool:
+        """See `operand.Operand`."""
+        if not isinstance(other, DuckArray):
+            return False
+        (mine, how), (its, so) = self.placed(), other.placed()
+        return mine == its and not (how is so or (how is not None and how == so))
+
     @property
     @abstractmethod
     def lazy(self) -> Any:
@@ -50,3 +81,199 @@ class DuckArray:
 
     @abstractmethod
     def __setitem__(self, index: Any, value: Any) -> None: ...
+
+    @property
+    def ndim(self) -> int:
+        """Axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Elements."""
+        return math.prod(self.shape)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one decoded element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole decoded array."""
+        return self.size * self.dtype.itemsize
+
+    # ---- NumPy's protocols --------------------------------------------------------------------------------
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
+        """The whole array as NumPy's; `copy=False` is refused, since reading makes one."""
+        if copy is False:
+            raise ArgumentError("a stored array cannot become a NumPy array without a copy; pass copy=None")
+        whole = np.asarray(load(self))
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """NumPy's ufuncs, block by block. A dask array among the operands makes it a lazy dask array."""
+        everything = (*inputs, *(kwargs.get("out") or ()))
+        if not all(_known(type(x)) for x in everything):
+            if any(_is_dask(type(x)) for x in everything):
+                from ndzarr import dask_bridge
+
+                return dask_bridge.dispatch_ufunc(ufunc, method, inputs, kwargs)
+            return NotImplemented
+        return ufuncs.call(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        """NumPy's functions; docs/functions.md says how each is done. A dask array among the arguments makes it dask's."""
+        if not all(_known(kind) for kind in types):
+            if any(_is_dask(kind) for kind in types):
+                from ndzarr import dask_bridge
+
+                return dask_bridge.dispatch_function(func, args, kwargs)
+            return NotImplemented
+        return dispatch.call(func, args, kwargs)
+
+    def __dask_tokenize__(self) -> Any:
+        # Never equal for arrays that might differ: what lies under the keys may change at any time.
+        from uuid import uuid4
+
+        return type(self).__name__, uuid4().hex
+
+    # ---- Python's protocols --------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of unsized object")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        """The elements of the first axis in turn, as NumPy's; chunks are read once each, a slab of them at a time."""
+        if not self.shape:
+            raise TypeError("iteration over a 0-d array")
+        return self._rows()
+
+    def _rows(self) -> Iterator[Any]:
+        start = 0
+        rest = tuple([slice(0, n, 1) for n in self.shape[1:]])
+        for stop in self.borders()[0].stops(1):
+            yield from self.read_box((slice(start, stop, 1), *rest))
+            start = stop
+
+    def _only(self) -> Any:
+        """The one element, for conversions to Python's numbers; NumPy's own error for more."""
+        if self.size != 1:
+            raise TypeError(f"only an array with one element can be converted to a Python scalar, found shape {self.shape}")
+        return load(self).reshape(())[()]
+
+    def __bool__(self) -> bool:
+        if self.size > 1:
+            raise ArgumentError("the truth value of an array with more than one element is ambiguous; use a.any() or a.all()")
+        return bool(load(self))
+
+    def __int__(self) -> int:
+        return int(self._only())
+
+    def __float__(self) -> float:
+        return float(self._only())
+
+    def __complex__(self) -> complex:
+        return complex(self._only())
+
+    def __index__(self) -> int:
+        if self.ndim or self.dtype.kind not in "iu":
+            raise TypeError("only integer scalar arrays can be converted to a scalar index")
+        return operator.index(load(self)[()])
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(np.any(np.equal(self, value)))
+
+    def item(self, *args: Any) -> Any:
+        """One element as a Python scalar, as `numpy.ndarray.item`."""
+        if not args:
+            if self.size != 1:
+                raise ArgumentError(f"can only convert an array of size 1 to a Python scalar, found shape {self.shape}")
+            return load(self).item()
+        index = args[0] if len(args) == 1 else args
+        if not isinstance(index, tuple):
+            index = np.unravel_index(operator.index(index) % max(1, self.size), self.shape) if self.ndim != 1 else (index,)
+        return np.asarray(self.lazy[tuple(int(i) for i in index)]).item()
+
+    def tolist(self) -> Any:
+        """The whole array as nested lists."""
+        return np.asarray(self).tolist()
+
+    # ---- NumPy's methods --------------------------------------------------------------------------------
+
+    @property
+    def T(self) -> Any:  # noqa: N802  # NumPy's name
+        """The transposed view."""
+        return np.transpose(self)
+
+    @property
+    def mT(self) -> Any:  # noqa: N802  # NumPy's name
+        """The view with its last two axes swapped."""
+        return np.matrix_transpose(self)
+
+    @property
+    def real(self) -> Any:
+        """A view of the real parts."""
+        return np.real(self)
+
+    @property
+    def imag(self) -> Any:
+        """A view of the imaginary parts; of real numbers, zeros."""
+        return np.imag(self)
+
+    def astype(self, dtype: Any, *, casting: Any = "unsafe") -> NDArray:
+        """The whole array, read and cast, as NumPy's."""
+        found: NDArray = np.asarray(self).astype(dtype, casting=casting, copy=False)
+        return found
+
+    def transpose(self, *axes: Any) -> Any:
+        """`numpy.ndarray.transpose`, as a view."""
+        order = None if not axes or axes == (None,) else axes[0] if len(axes) == 1 and hasattr(axes[0], "__iter__") else axes
+        return np.transpose(self, order)
+
+    def reshape(self, *shape: Any, order: Any = "C") -> Any:
+        """`numpy.ndarray.reshape`: a view where it can be one."""
+        lengths = shape[0] if len(shape) == 1 else shape
+        return np.reshape(self, lengths, order=order)
+
+    def flatten(self, order: Any = "C") -> NDArray:
+        """All elements in one axis, as NumPy's."""
+        return np.array(np.ravel(self, order))
+
+
+#: Methods that only pass themselves to the function of that name.
+_METHODS = (
+    "all any argmax argmin argpartition argsort choose clip compress conj conjugate cumprod cumsum diagonal dot max mean min "
+    "nonzero prod ptp ravel repeat round searchsorted squeeze std sum swapaxes take trace var"
+)
+
+
+def _method(name: str) -> Callable[..., Any]:
+    function = getattr(np, name)
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if name == "compress":  # the one whose array comes second
+            return function(args[0], self, *args[1:], **kwargs)
+        return function(self, *args, **kwargs)
+
+    method.__name__ = name
+    method.__qualname__ = f"DuckArray.{name}"
+    method.__doc__ = f"`numpy.{name}` of this array."
+    return method
+
+
+for _name in _METHODS.split():
+    setattr(DuckArray, _name, _method(_name))
+
+
+def _known(kind: type) -> bool:
+    """Whether operands of this class mix with ours: NumPy's, ours, numbers and lists; not what has a protocol of its own."""
+    if issubclass(kind, (np.ndarray, np.generic, DuckArray)):
+        return True
+    return not (hasattr(kind, "__array_ufunc__") or hasattr(kind, "__array_function__"))
+
+
+def _is_dask(kind: type) -> bool:
+    return "dask" in sys.modules and kind.__module__.partition(".")[0] == "dask"

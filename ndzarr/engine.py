@@ -18,12 +18,13 @@ import numpy as np
 
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Coords, Key, NDArray
-from ndzarr.chunks import Chunks, Scratch, decode_ns, room
+from ndzarr.chunks import Chunks, Scratch, decode_ns
 from ndzarr.crew import THREADS_FROM_NS, Ledger, share
-from ndzarr.errors import ArgumentError, CorruptChunkError, MemoryLimitError
+from ndzarr.errors import ArgumentError, CorruptChunkError
 from ndzarr.fields import Field, field_dtype, field_of
 from ndzarr.fillvalue import element
 from ndzarr.layout import Cell, Layout, Shard
+from ndzarr.memory import check_result, room
 from ndzarr.metadata import ArrayMeta
 from ndzarr.plan import Part, plan, within
 from ndzarr.scatter import lift, lower, put
@@ -49,6 +50,11 @@ class Engine:
         self._range = None if layout.uniform is None else self._chunks.reach(layout.uniform.pipeline)
         self._indices = Indices()
 
+    def chunk_ns(self) -> float:
+        """The estimated time of decoding one chunk, in nanoseconds."""
+        cell = self.layout.uniform or self.layout.cell((0,) * len(self.layout.objects.axes))
+        return decode_ns(cell.pipeline if cell.shard is None else cell.shard.pipeline)
+
     def _part_ns(self, selection: Selection) -> float:
         """The estimated time of one part, in nanoseconds: what `crew` decides by."""
         layout = self.layout
@@ -72,14 +78,8 @@ class Engine:
         options = config.current()
         dtype = self.layout.dtype if field is None else field_dtype(self.layout.dtype, field)
         nbytes = math.prod(selection.work_shape) * dtype.itemsize
-        if options.max_result is not None and nbytes > options.max_result:
-            raise MemoryLimitError(
-                f"reading {selection.shape} of {self.path!r} needs {nbytes} bytes, options(max_result=) allows "
-                f"{options.max_result}; read it in slices",
-                path=self.path,
-                found=nbytes,
-                expected=options.max_result,
-            )
+        if options.max_result is not None:
+            check_result(nbytes, f"reading {selection.shape} of {self.path!r}", "read it in slices", path=self.path)
         out = room(selection.work_shape, dtype, f"a result of shape {selection.shape}")
         if out.size:
             work = _Reader(self, out, field, options)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ndzarr import config
 from ndzarr._typing import Box, DType, NDArray, Shape
 from ndzarr.accessors import select_outer, select_points
 from ndzarr.assignment import cast, check_value, spread
@@ -18,13 +17,11 @@ from ndzarr.engine import Engine
 from ndzarr.errors import ArgumentError, MemoryLimitError, ReadOnlyError, SelectionError
 from ndzarr.fields import Field, field_dtype, split_fields
 from ndzarr.grid import Axis
+from ndzarr.memory import check_result
 from ndzarr.operand import Borders
 from ndzarr.selection import LateSelectionError, Selection, select
 from ndzarr.stores.base import Store
 from ndzarr.transform import Access, Affine, Table, Transform
-
-#: NumPy has no arrays of more bytes.
-_MOST = (1 << 63) - 1
 
 
 class Base(Protocol):
@@ -43,6 +40,9 @@ class Base(Protocol):
     @property
     def writable(self) -> bool:
         """See `node.Node`."""
+
+    def placed(self) -> tuple[Hashable, Any]:
+        """See `DuckArray.placed`."""
 
     def _read(self, engine: Engine, selection: Selection, field: Field | None = None) -> Any:
         """What `engine.read` gives under the handle's own policies."""
@@ -157,6 +157,21 @@ class LazyView(DuckArray):
                     found[named] = Borders.loose(count, min(max(1, int(count / (1 + changes))), found[named].chunk))
         return tuple(found)
 
+    def chunk_ns(self) -> float:
+        """See `operand.Operand`."""
+        return self._base._engine.chunk_ns()
+
+    def placed(self) -> tuple[Hashable, Any]:
+        """See `DuckArray.placed`."""
+        transform = self._transform
+        how: Any = transform
+        if not any(isinstance(m, Table) for m in transform.maps):
+            how = transform.shape, transform.maps, self._field
+            whole = Transform.identity(self._seen)
+            if how == (whole.shape, whole.maps, ()):
+                how = None
+        return self._base.placed()[0], how
+
     # ---- views of it --------------------------------------------------------------------------------
 
     def _with(self, transform: Transform, *, readonly: bool = False) -> LazyView:
@@ -235,6 +250,10 @@ class LazyView(DuckArray):
             raise ArgumentError("axis1 and axis2 cannot be the same")
         return self._with(self._transform.diagonal(offset, first, second))
 
+    def frozen(self) -> LazyView:
+        """The same view, which cannot be written."""
+        return self._with(self._transform, readonly=True)
+
     def reshaped(self, shape: Shape) -> LazyView | None:
         """The view in another shape, without a -1; None where it cannot be lazy (see `Transform.reshaped`)."""
         transform = self._transform.reshaped(shape)
@@ -247,39 +266,31 @@ class LazyView(DuckArray):
 
         Raises what reading the array raises, MemoryLimitError above `options(max_result=)` or where there is no room.
         """
-        shape = self.shape
-        nbytes = math.prod(shape) * self._dtype.itemsize
-        limit = config.current().max_result
-        # What is repeated the engine does not see, nor index arrays that have to be made first.
-        if nbytes > (_MOST if limit is None else limit):
-            raise self._too_large(nbytes)
-        try:
-            return self._fetch(self._transform.selection())
-        except MemoryError as error:
-            raise self._too_large(nbytes) from error
-
-    def _too_large(self, nbytes: int) -> MemoryLimitError:
-        return MemoryLimitError(
-            f"reading {self!r} needs {nbytes} bytes, more than there is room for or options(max_result=) allows; read parts",
-            path=self._base.path,
-            found=nbytes,
-        )
+        return self.read_box(tuple([slice(0, n) for n in self.shape]))
 
     def read_box(self, box: Box) -> NDArray:
         """See `operand.Operand`."""
-        return self._fetch(self._transform.box_selection(box))
-
-    def _fetch(self, access: Access) -> NDArray:
+        try:
+            access = self._transform.box_selection(box)
+        except MemoryError as error:  # index arrays that had to be made
+            raise self._no_room(math.prod([s.stop - s.start for s in box])) from error
         selection = access.selection
+        repeated = len(access.axes) != len(access.shape)
+        if repeated:
+            # The engine sees what is read, not how often it is repeated.
+            nbytes = math.prod(access.shape) * self._dtype.itemsize
+            check_result(nbytes, f"reading {access.shape} of {self!r}", "read it in slices", path=self._base.path)
         work = self._base._read(self._engine_for(selection), selection, self._field or None)
-        return access.view(work)
+        if not repeated:
+            return access.view(work)
+        try:
+            return access.view(work)
+        except (MemoryError, ValueError) as error:
+            raise self._no_room(math.prod(access.shape)) from error
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
-        """The elements as NumPy's; `copy=False` is refused, since reading makes a copy."""
-        if copy is False:
-            raise ArgumentError("a stored array cannot become a NumPy array without a copy; pass copy=None")
-        array = self.compute()
-        return array if dtype is None else array.astype(dtype, copy=False)
+    def _no_room(self, size: int) -> MemoryLimitError:
+        nbytes = size * self._dtype.itemsize
+        return MemoryLimitError(f"no memory for {nbytes} bytes of {self!r}", path=self._base.path, found=nbytes)
 
     def _engine_for(self, selection: Selection) -> Engine:
         """The array's engine as it is now; SelectionError where what is selected is no longer there."""
@@ -332,7 +343,7 @@ class LazyView(DuckArray):
     def _check_writable(self) -> None:
         if self._readonly:
             raise ReadOnlyError(
-                "assignment destination is read-only: the view is broadcast, so that elements share their place"
+                "assignment destination is read-only: the view is broadcast, so that elements share their place, or a diagonal"
             )
         self._base._check_writable()
 

@@ -107,3 +107,9 @@ class Operand(Protocol):
 
     def object_borders(self) -> tuple[Borders, ...]:
         """Where stored objects begin along each axis: chunks, or shards of them. Writes that end there read nothing."""
+
+    def chunk_ns(self) -> float:
+        """About how long one chunk takes to decode, in nanoseconds: short ones are not worth a thread."""
+
+    def overlaps(self, other: Operand) -> bool:
+        """Whether some element of this may be an element of `other` at another index: then blocks cannot be written in turn."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import product
@@ -14,9 +14,10 @@ from typing import Any, Literal
 import numpy as np
 
 from ndzarr import config, display, nodes
-from ndzarr._typing import Coords, DType, NDArray, Shape
+from ndzarr._typing import Box, Coords, DType, NDArray, Shape
 from ndzarr.accessors import select_blocks, select_outer, select_points
 from ndzarr.assignment import cast, check_value, spread
+from ndzarr.duck import DuckArray
 from ndzarr.engine import Engine
 from ndzarr.errors import ArgumentError, MemoryLimitError, MetadataError, NodeNotFoundError
 from ndzarr.fields import Field, split_fields
@@ -25,6 +26,7 @@ from ndzarr.layout import compile_layout
 from ndzarr.lazyview import Lazy, LazyView
 from ndzarr.metadata import ArrayMeta, shape_argument
 from ndzarr.node import Node
+from ndzarr.operand import Borders
 from ndzarr.selection import (
     LateSelectionError,
     Selection,
@@ -39,7 +41,7 @@ _MAX_LISTED = 10_000_000
 _DELETE_BY_NAME = 100
 
 
-class ZArray(Node):
+class ZArray(Node, DuckArray):
     """A chunked, compressed array in a store. `z[index]` and `z[index] = value` mean what they mean to NumPy.
 
     Made by `create_array`, `open_array` and their kin. Reads give NumPy arrays. Safe to use from any number of threads: no two
@@ -255,41 +257,34 @@ class ZArray(Node):
         """Views instead of reads: `z.lazy[index]`, `z.lazy.oindex[...]` and `z.lazy.vindex[...]` are LazyViews."""
         return Lazy(LazyView.whole(self))
 
-    # ---- the array as a whole --------------------------------------------------------------------------------
+    # ---- a box at a time: what NumPy's functions go by (`operand.Operand`) ------------------------------
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray:
-        """The whole array as NumPy's; `copy=False` is refused, since reading makes one."""
-        if copy is False:
-            raise ArgumentError("a stored array cannot become a NumPy array without a copy; pass copy=None")
-        whole: NDArray = self[...]
-        return whole if dtype is None else whole.astype(dtype, copy=False)
+    def read_box(self, box: Box) -> NDArray:
+        """The elements in a box, one slice with step 1 an axis, as a fresh array."""
+        found: NDArray = self._read(self._engine, _boxed(box))
+        return found
 
-    def astype(self, dtype: Any, *, casting: Any = "unsafe") -> NDArray:
-        """The whole array, read and cast, as NumPy's."""
-        whole: NDArray = self[...]
-        return whole.astype(dtype, casting=casting, copy=False)
+    def write_box(self, box: Box, value: NDArray) -> None:
+        """Put `value`, of the box's shape, there, cast to the dtype."""
+        self._check_writable()
+        selection = _boxed(box)
+        self._engine.write(selection, np.asarray(value).astype(self.dtype, copy=False).reshape(selection.shape))
 
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("len() of unsized object")
-        return self.shape[0]
+    def borders(self) -> tuple[Borders, ...]:
+        """Where chunks begin along each axis."""
+        return tuple([Borders.of(axis) for axis in self._engine.layout.grid.axes])
 
-    def __iter__(self) -> Iterator[Any]:
-        """The elements of the first axis in turn; chunks are read once each, a slab of them at a time."""
-        if not self.shape:
-            raise TypeError("iteration over a 0-d array")
-        return self._rows()
+    def object_borders(self) -> tuple[Borders, ...]:
+        """Where stored objects begin along each axis."""
+        return tuple([Borders.of(axis) for axis in self._engine.layout.objects.axes])
 
-    def _rows(self) -> Iterator[Any]:
-        axis = self._engine.layout.grid.axes[0]
-        for coord in range(axis.count):
-            start = axis.start(coord)
-            yield from self[start : start + axis.size(coord)]
+    def chunk_ns(self) -> float:
+        """About how long one chunk takes to decode, in nanoseconds."""
+        return self._engine.chunk_ns()
 
-    def __bool__(self) -> bool:
-        if self.size > 1:
-            raise ArgumentError("the truth value of an array with more than one element is ambiguous; use a.any() or a.all()")
-        return bool(self[...])
+    def placed(self) -> tuple[Hashable, Any]:
+        """What identifies the stored array, and how this lies over it: None, as it stands."""
+        return self._store.object_id(self._engine.layout.key((0,) * self.ndim)), None
 
     # ---- shape --------------------------------------------------------------------------------
 
@@ -419,6 +414,11 @@ class Indexer:
         self._array._check_writable()
         engine = self._array._engine
         self._array._write(engine, self._select(index, engine), value)
+
+
+def _boxed(box: Box) -> Selection:
+    lengths = tuple([s.stop - s.start for s in box])
+    return Selection(tuple([Span(s.start, 1, n) for s, n in zip(box, lengths, strict=True)]), lengths, lengths)
 
 
 def _read_meta(store: Store, path: str, zarr_format: int | None = None) -> ArrayMeta:

@@ -1,0 +1,142 @@
+"""cumsum, cumprod and `accumulate` of every ufunc: blocks along the axis in turn, each after the last of the one before."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from ndzarr._typing import Coords
+from ndzarr.functions.fold import place_for
+from ndzarr.functions.folds import tiny
+from ndzarr.functions.table import UnstreamedError, implements
+from ndzarr.streaming import cut, dtype_of, is_operand, read, run, shape_of
+
+_NOT_GIVEN: Any = np._NoValue
+
+
+def accumulate(
+    ufunc: np.ufunc, array: Any, axis: int = 0, dtype: Any = None, out: Any = None, *, nan: int | None = None, name: str = ""
+) -> Any:  # fmt: skip
+    """`ufunc.accumulate(array, ...)`: the same additions in the same order as NumPy, so the same bits.
+
+    nan: what NaNs are replaced by first.
+    """
+    shape = shape_of(array)
+    if isinstance(out, tuple):
+        (out,) = out
+    probe = ufunc.accumulate(
+        tiny(array), axis=axis, dtype=dtype if out is None or dtype is not None else np.dtype(dtype_of(out))
+    )
+    axis = int(np.lib.array_utils.normalize_axis_index(axis, len(shape)))
+    kind = probe.dtype
+    step = _step(kind)
+    place = place_for(out, shape, kind, name or f"numpy.{ufunc.__name__}.accumulate")
+    blocks = cut([array], shape, nbytes=2 * np.dtype(dtype_of(array)).itemsize + 3 * kind.itemsize)
+
+    def lane(coords: Coords) -> None:
+        carry = None
+        for k in range(blocks.counts[axis]):
+            box = blocks.box((*coords[:axis], k, *coords[axis + 1 :]))
+            block = read(array, box)
+            if nan is not None and block.dtype.kind in "fc":
+                block = np.where(np.isnan(block), block.dtype.type(nan), block)
+            if carry is None:
+                found = ufunc.accumulate(block, axis=axis, dtype=step)
+            else:
+                joined = np.concatenate([carry, block.astype(kind)], axis)
+                found = ufunc.accumulate(joined, axis=axis, dtype=step)
+                found = found[(slice(None),) * axis + (slice(1, None),)]
+            carry = found[(slice(None),) * axis + (slice(-1, None),)].copy()
+            if is_operand(place):
+                place.write_box(box, found)
+            else:
+                place[box] = found
+
+    run(product(*(range(n) if k != axis else range(1) for k, n in enumerate(blocks.counts))), lane, [array], blocks)
+    return place if out is None else out
+
+
+def _step(kind: Any) -> Any:
+    """The `dtype=` for `accumulate`, which takes no units of time."""
+    return None if kind.kind in "mM" else kind
+
+
+def _flat(ufunc: np.ufunc, array: Any, dtype: Any, out: Any, nan: int | None, name: str) -> Any:
+    """Over the elements in C order: slabs of whole rows, each after the last element of the one before."""
+    shape = shape_of(array)
+    kind = ufunc.accumulate(
+        np.zeros(1, dtype_of(array)), dtype=dtype if out is None or dtype is not None else np.dtype(dtype_of(out))
+    ).dtype
+    step = _step(kind)
+    size = math.prod(shape)
+    place = place_for(out, (size,), kind, name)
+    carry = None
+    done = 0
+    for box in rows(array):
+        block = read(array, box).reshape(-1)
+        if nan is not None and block.dtype.kind in "fc":
+            block = np.where(np.isnan(block), block.dtype.type(nan), block)
+        if carry is None:
+            found = ufunc.accumulate(block, dtype=step)
+        else:
+            found = ufunc.accumulate(np.concatenate([carry, block.astype(kind)]), dtype=step)[1:]
+        carry = found[-1:].copy()
+        stretch = (slice(done, done + block.size, 1),)
+        if is_operand(place):
+            place.write_box(stretch, found)
+        else:
+            place[stretch] = found
+        done += block.size
+    return place if out is None else out
+
+
+def rows(array: Any, nbytes: int | None = None) -> Any:
+    """Boxes of `array` that follow each other in C order: each spans all axes behind the first that is cut.
+
+    Where the axes behind are too long for a block they are cut too, down to parts of single rows.
+    """
+    shape = shape_of(array)
+    cuts = cut([array], shape, whole=range(1, len(shape)), nbytes=nbytes)
+    return cuts.boxes()
+
+
+def _cumulative(ufunc: np.ufunc, a: Any, axis: Any, dtype: Any, out: Any, nan: int | None, name: str) -> Any:
+    ndim = len(shape_of(a))
+    if dtype is None and out is None:
+        # The functions, unlike the ufuncs' methods, add short integers in long ones, as `sum` does.
+        dtype = _step(ufunc.reduce(np.zeros(1, dtype_of(a))).dtype)
+    if np.dtype(dtype_of(a)).hasobject:
+        raise UnstreamedError
+    if axis is None and ndim != 1:
+        return _flat(ufunc, a, dtype, out, nan, name)
+    return accumulate(ufunc, a, 0 if axis is None else axis, dtype, out, nan=nan, name=name)
+
+
+def _form(function: Any, ufunc: np.ufunc, nan: int | None) -> Any:
+    @implements(function, kind="stream")
+    def cumulative(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+        return _cumulative(ufunc, a, axis, dtype, out, nan, f"numpy.{function.__name__}")
+
+    return cumulative
+
+
+cumsum, cumprod = _form(np.cumsum, np.add, None), _form(np.cumprod, np.multiply, None)
+nancumsum, nancumprod = _form(np.nancumsum, np.add, 0), _form(np.nancumprod, np.multiply, 1)
+
+
+def _cumulative_form(function: Any, ufunc: np.ufunc, start: int) -> Any:
+    @implements(function, kind="stream")
+    def cumulative(x: Any, /, *, axis: Any = None, dtype: Any = None, out: Any = None, include_initial: bool = False) -> Any:
+        ndim = len(shape_of(x))
+        if include_initial or out is not None or ndim == 0 or (axis is None and ndim > 1):
+            raise UnstreamedError
+        return _cumulative(ufunc, x, axis, dtype, out, None, f"numpy.{function.__name__}")
+
+    return cumulative
+
+
+cumulative_sum = _cumulative_form(getattr(np, "cumulative_sum", None), np.add, 0)
+cumulative_prod = _cumulative_form(getattr(np, "cumulative_prod", None), np.multiply, 1)

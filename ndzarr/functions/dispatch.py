@@ -1,0 +1,162 @@
+"""The way in for NumPy's functions: the table's own form, else NumPy on loaded operands while these are small enough."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, lru_cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from ndzarr import config
+from ndzarr.errors import MemoryLimitError
+from ndzarr.functions.table import TABLE, UnstreamedError
+from ndzarr.operand import Operand
+from ndzarr.streaming import fits_block, is_operand, load
+
+#: The modules that fill the table.
+FAMILIES = ("cumulative", "elementwise", "extremes", "folds", "metadata", "shape", "writes")
+
+
+@cache
+def _table() -> Any:
+    for family in FAMILIES:
+        import_module(f"ndzarr.functions.{family}")
+    return TABLE
+
+
+def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """What `function(*args, **kwargs)` gives when some of the arguments, or elements of lists in them, are operands.
+
+    Raises what NumPy raises, and MemoryLimitError where it would have to load more than `options(max_load)`.
+    """
+    args, kwargs = named_out(function, args, kwargs)
+    entry = _table().get(function)
+    if entry is not None:
+        small = entry.kind in ("stream", "lanes") and not _changes(kwargs) and fits_block(operands_in((args, kwargs)))
+        if not small:
+            try:
+                return entry.run(*args, **kwargs)
+            except UnstreamedError:
+                pass
+    return loaded(function, args, kwargs)
+
+
+def loaded(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """NumPy's own answer on loaded operands. `out=` may be an operand, which is written when the answer is there."""
+    # By identity: arrays have no hash, since `==` goes element by element.
+    found = {id(x): x for x in operands_in((args, {k: v for k, v in kwargs.items() if k != "out"}))}
+    total = sum(math.prod(x.shape) * x.dtype.itemsize for x in found.values())
+    limit = config.current().max_load
+    if total > limit:
+        raise MemoryLimitError(
+            f"{name_of(function)} has no form that goes chunk by chunk (for these arguments): it would load {total} bytes, "
+            f"options(max_load=) allows {limit}; take a slice, load it yourself with numpy.asarray(z), or use z.to_dask()",
+            found=total,
+            expected=limit,
+        )
+    # A function that changes an argument in place would change a copy, and the change be lost: better an error. Some are
+    # told that they may, and use it as scratch.
+    arrays = {key: np.asarray(load(x)) for key, x in found.items()}
+    if not kwargs.get("overwrite_input"):
+        for array in arrays.values():
+            array.flags.writeable = False
+    kwargs = dict(kwargs)
+    out = kwargs.pop("out", None)
+    args, kwargs = replaced((args, kwargs), arrays)
+    if out is None:
+        return function(*args, **kwargs)
+    outs = out if isinstance(out, tuple) else (out,)
+    buffers = tuple(load(x) if is_operand(x) else x for x in outs)
+    answer = function(*args, **kwargs, out=buffers if isinstance(out, tuple) else buffers[0])
+    for place, buffer in zip(outs, buffers, strict=True):
+        if is_operand(place):
+            place.write_box(tuple(slice(0, n, 1) for n in place.shape), buffer)
+    found_in = dict(zip(map(id, buffers), outs, strict=True))
+    return tuple(found_in.get(id(a), a) for a in answer) if isinstance(answer, tuple) else found_in.get(id(answer), answer)
+
+
+def load_small(thing: Any) -> Any:
+    """An operand loaded whole, as what a function needs all at once; MemoryLimitError above `options(max_load)`.
+
+    Anything else is made an array.
+    """
+    if not is_operand(thing):
+        return np.asarray(thing)
+    nbytes = math.prod(thing.shape) * thing.dtype.itemsize
+    limit = config.current().max_load
+    if nbytes > limit:
+        raise MemoryLimitError(
+            f"an argument of shape {thing.shape} that is needed whole takes {nbytes} bytes, options(max_load=) allows {limit}; "
+            "take a slice, or load it yourself with numpy.asarray(z)",
+            found=nbytes,
+            expected=limit,
+        )
+    return np.asarray(load(thing))
+
+
+def loaded_into(function: Callable[..., Any], target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """`function(target, *args)`, which changes `target`, an array in memory, with the operands among `args` loaded."""
+    function(target, *[load_small(x) if is_operand(x) else x for x in args], **kwargs)
+
+
+def _changes(kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call writes to an argument, so that it cannot work on loaded copies."""
+    return kwargs.get("out") is not None or kwargs.get("copy") is False
+
+
+@lru_cache(maxsize=1024)
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+    return signature if "out" in signature.parameters else None
+
+
+def named_out(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """The same arguments with an `out` that was given by position given by name."""
+    signature = _signature(function) if len(args) > 1 else None
+    if signature is None:
+        return args, kwargs
+    position = list(signature.parameters).index("out")
+    if len(args) <= position or signature.parameters["out"].kind is inspect.Parameter.KEYWORD_ONLY:
+        return args, kwargs
+    names = list(signature.parameters)[position:]
+    return args[:position], {**dict(zip(names, args[position:], strict=False)), **kwargs}
+
+
+def operands_in(thing: Any) -> Iterator[Operand]:
+    """Every operand among nested tuples, lists and dicts."""
+    if is_operand(thing):
+        yield thing
+    elif isinstance(thing, (tuple, list)):
+        for item in thing:
+            yield from operands_in(item)
+    elif isinstance(thing, dict):
+        yield from operands_in(list(thing.values()))
+
+
+def replaced(thing: Any, arrays: Mapping[int, Any]) -> Any:
+    """Nested tuples, lists and dicts with each operand replaced by what `arrays` has for its id."""
+    if is_operand(thing):
+        return arrays[id(thing)]
+    if type(thing) in (tuple, list):
+        return type(thing)([replaced(item, arrays) for item in thing])
+    if type(thing) is dict:
+        return {key: replaced(value, arrays) for key, value in thing.items()}
+    return thing
+
+
+def name_of(function: Any) -> str:
+    """How messages name a function of NumPy's.
+
+    >>> name_of(np.linalg.svd)
+    'numpy.linalg.svd'
+    """
+    return f"{getattr(function, '__module__', None) or 'numpy'}.{getattr(function, '__name__', function)}"
