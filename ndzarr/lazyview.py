@@ -37,12 +37,12 @@ class Base(Protocol):
     def store(self) -> Store:
         """See `node.Node`."""
 
+    def placed(self) -> tuple[Hashable, Any]:
+        """See `DuckArray.placed`."""
+
     @property
     def writable(self) -> bool:
         """See `node.Node`."""
-
-    def placed(self) -> tuple[Hashable, Any]:
-        """See `DuckArray.placed`."""
 
     def _read(self, engine: Engine, selection: Selection, field: Field | None = None) -> Any:
         """What `engine.read` gives under the handle's own policies."""
