@@ -79,8 +79,8 @@ class Engine:
         """What `selection` selects, as a fresh array (or a scalar); with `field`, that part of each element.
 
         masked: under `options(missing="mask")` give a masked array, whose masked elements are those of chunks that were never
-        written and hold fill values. Raises CorruptChunkError, StoreError, MissingChunkError (under `options(missing="raise")`),
-        MemoryLimitError.
+        written and hold fill values. Raises CorruptChunkError, StoreError, MissingChunkError (under
+        `options(missing="raise")`), MemoryLimitError.
         """
         options = config.current()
         dtype = self.layout.dtype if field is None else field_dtype(self.layout.dtype, field)
