@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +13,9 @@ import pytest
 
 import ndzarr
 from ndzarr.fields import field_of
+from ndzarr.grid import RegularAxis
+from ndzarr.lazyview import LazyView
+from ndzarr.operand import Operand
 from ndzarr.testing import expressions
 from ndzarr.testing.expressions import Choices, IndexKinds, RandomChoices
 from ndzarr.testing.outcomes import Outcome, difference, read, same_values, value_difference, write

@@ -83,8 +83,8 @@ np.roots(row)
 ordered(np.roots(row))
 polynomial.polyval2d(v, w, m)
 polynomial.polyval2d(V, w, f)
-polynomial.polygrid2d(v, row, m)
-polynomial.polygrid2d(row, W, f)
+polynomial.polygrid2d(v, row, m)  # numpy 2.4
+polynomial.polygrid2d(row, W, f)  # numpy 2.4
 polynomial.polyvalnd((v, W, v), t)  # numpy 2.5
 np.linalg.cholesky(p)
 np.linalg.cholesky(p, upper=True)
