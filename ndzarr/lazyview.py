@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
+from ndzarr import config
 from ndzarr._typing import Box, DType, NDArray, Shape
 from ndzarr.accessors import select_outer, select_points
 from ndzarr.assignment import cast, check_value, spread
 from ndzarr.duck import DuckArray
 from ndzarr.engine import Engine
-from ndzarr.errors import ArgumentError, ReadOnlyError, SelectionError
+from ndzarr.errors import ArgumentError, MemoryLimitError, ReadOnlyError, SelectionError
 from ndzarr.fields import Field, field_dtype, split_fields
 from ndzarr.grid import Axis
 from ndzarr.operand import Borders
 from ndzarr.selection import LateSelectionError, Selection, select
 from ndzarr.stores.base import Store
 from ndzarr.transform import Access, Affine, Table, Transform
+
+#: NumPy has no arrays of more bytes.
+_MOST = (1 << 63) - 1
 
 
 class Base(Protocol):
@@ -37,6 +42,10 @@ class Base(Protocol):
 
     def placed(self) -> tuple[Hashable, Any]:
         """See `DuckArray.placed`."""
+
+    @property
+    def writable(self) -> bool:
+        """See `node.Node`."""
 
     def _read(self, engine: Engine, selection: Selection, field: Field | None = None) -> Any:
         """What `engine.read` gives under the handle's own policies."""
@@ -119,7 +128,7 @@ class LazyView(DuckArray):
     @property
     def writable(self) -> bool:
         """Whether the view may be written: not if it is broadcast, nor if the handle was opened for reading."""
-        return not self._readonly and bool(getattr(self._base, "writable", True))
+        return not self._readonly and self._base.writable
 
     def borders(self) -> tuple[Borders, ...]:
         """See `operand.Operand`."""
@@ -256,8 +265,27 @@ class LazyView(DuckArray):
     # ---- reading --------------------------------------------------------------------------------
 
     def compute(self) -> NDArray:
-        """Read the view: an array of its shape, 0-d ones included."""
-        return self._fetch(self._transform.selection())
+        """Read the view: an array of its shape, 0-d ones included.
+
+        Raises what reading the array raises, MemoryLimitError above `options(max_result=)` or where there is no room.
+        """
+        shape = self.shape
+        nbytes = math.prod(shape) * self._dtype.itemsize
+        limit = config.current().max_result
+        # What is repeated the engine does not see, nor index arrays that have to be made first.
+        if nbytes > (_MOST if limit is None else limit):
+            raise self._too_large(nbytes)
+        try:
+            return self._fetch(self._transform.selection())
+        except MemoryError as error:
+            raise self._too_large(nbytes) from error
+
+    def _too_large(self, nbytes: int) -> MemoryLimitError:
+        return MemoryLimitError(
+            f"reading {self!r} needs {nbytes} bytes, more than there is room for or options(max_result=) allows; read parts",
+            path=self._base.path,
+            found=nbytes,
+        )
 
     def read_box(self, box: Box) -> NDArray:
         """See `operand.Operand`."""
