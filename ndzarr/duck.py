@@ -108,8 +108,12 @@ class DuckArray(NDArrayOperatorsMixin):
         """The whole array as NumPy's; `copy=False` is refused, since reading makes one."""
         if copy is False:
             raise ArgumentError("a stored array cannot become a NumPy array without a copy; pass copy=None")
-        whole = np.asarray(load(self))
+        whole = self.compute()
         return whole if dtype is None else whole.astype(dtype, copy=False)
+
+    def compute(self) -> NDArray:
+        """The whole array as NumPy's, 0-d ones included. Raises MemoryLimitError above `options(max_result=)`."""
+        return np.asarray(load(self))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """NumPy's ufuncs, block by block. A dask array among the operands makes it a lazy dask array."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from ndzarr import config
 from ndzarr._typing import Box, DType, NDArray, Shape
 from ndzarr.accessors import select_outer, select_points
 from ndzarr.assignment import cast, check_value, spread
@@ -18,13 +16,11 @@ from ndzarr.engine import Engine
 from ndzarr.errors import ArgumentError, MemoryLimitError, ReadOnlyError, SelectionError
 from ndzarr.fields import Field, field_dtype, split_fields
 from ndzarr.grid import Axis
+from ndzarr.memory import check_result
 from ndzarr.operand import Borders
 from ndzarr.selection import LateSelectionError, Selection, select
 from ndzarr.stores.base import Store
 from ndzarr.transform import Access, Affine, Table, Transform
-
-#: NumPy has no arrays of more bytes.
-_MOST = (1 << 63) - 1
 
 
 class Base(Protocol):
@@ -269,23 +265,17 @@ class LazyView(DuckArray):
 
         Raises what reading the array raises, MemoryLimitError above `options(max_result=)` or where there is no room.
         """
-        shape = self.shape
-        nbytes = math.prod(shape) * self._dtype.itemsize
-        limit = config.current().max_result
+        nbytes = self.nbytes
         # What is repeated the engine does not see, nor index arrays that have to be made first.
-        if nbytes > (_MOST if limit is None else limit):
-            raise self._too_large(nbytes)
+        check_result(nbytes, f"reading {self!r}", "read it in parts", path=self._base.path)
         try:
             return self._fetch(self._transform.selection())
         except MemoryError as error:
-            raise self._too_large(nbytes) from error
-
-    def _too_large(self, nbytes: int) -> MemoryLimitError:
-        return MemoryLimitError(
-            f"reading {self!r} needs {nbytes} bytes, more than there is room for or options(max_result=) allows; read parts",
-            path=self._base.path,
-            found=nbytes,
-        )
+            raise MemoryLimitError(
+                f"no memory for reading {self!r}, which needs {nbytes} bytes; read it in parts",
+                path=self._base.path,
+                found=nbytes,
+            ) from error
 
     def read_box(self, box: Box) -> NDArray:
         """See `operand.Operand`."""
