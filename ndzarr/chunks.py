@@ -14,6 +14,7 @@ from ndzarr._typing import Buffer, ByteRange, Coords, NDArray, Shape
 from ndzarr.codecs.base import ChunkSpec
 from ndzarr.codecs.pipeline import Pipeline
 from ndzarr.errors import CorruptChunkError, MissingChunkError
+from ndzarr.fields import Field, field_of
 from ndzarr.fillvalue import element, is_fill
 from ndzarr.layout import Layout
 from ndzarr.memory import room
@@ -78,7 +79,7 @@ class Chunks:
         data: Buffer,
         pipeline: Pipeline,
         out: NDArray,
-        field: str | None,
+        field: Field | None,
         scratch: Scratch,
         coords: Coords,
         inner: Coords | None = None,
@@ -95,12 +96,12 @@ class Chunks:
                     target[...] = chunk
                 return
         chunk = self.decode(pipeline, data, scratch.array(pipeline.chunk), coords, inner)
-        take(part, chunk if field is None else chunk[field], out)
+        take(part, chunk if field is None else field_of(chunk, field), out)
 
-    def blank(self, part: Part, out: NDArray, field: str | None) -> None:
+    def blank(self, part: Part, out: NDArray, field: Field | None) -> None:
         """Put fill values in the part's place."""
         layout = self.layout
-        fill(part, out, element(layout.fill, layout.dtype) if field is None else layout.fill[field])
+        fill(part, out, element(layout.fill, layout.dtype) if field is None else field_of(layout.fill, field))
 
     def decode(
         self, pipeline: Pipeline, data: Buffer, out: NDArray | None, coords: Coords, inner: Coords | None = None

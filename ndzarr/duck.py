@@ -72,6 +72,7 @@ class DuckArray(NDArrayOperatorsMixin):
         return mine == its and not (how is so or (how is not None and how == so))
 
     @property
+    @abstractmethod
     def lazy(self) -> Any:
         """`a.lazy[index]`, `a.lazy.oindex[...]`, `a.lazy.vindex[...]`: LazyViews, which read nothing until asked."""
 

@@ -21,6 +21,7 @@ from ndzarr._typing import Buffer, ByteRange, Coords, Key, NDArray
 from ndzarr.chunks import Chunks, Scratch, decode_ns
 from ndzarr.crew import THREADS_FROM_NS, Ledger, share
 from ndzarr.errors import ArgumentError, CorruptChunkError
+from ndzarr.fields import Field, field_dtype, field_of
 from ndzarr.fillvalue import element
 from ndzarr.layout import Cell, Layout, Shard
 from ndzarr.memory import check_result, room
@@ -69,13 +70,13 @@ class Engine:
 
     # ---- read --------------------------------------------------------------------------------
 
-    def read(self, selection: Selection, field: str | None = None) -> Any:
-        """What `selection` selects, as a fresh array (or a scalar); with `field`, that field of a structured dtype.
+    def read(self, selection: Selection, field: Field | None = None) -> Any:
+        """What `selection` selects, as a fresh array (or a scalar); with `field`, that part of each element.
 
         Raises CorruptChunkError, StoreError, MissingChunkError (under `options(missing="raise")`), MemoryLimitError.
         """
         options = config.current()
-        dtype = self.layout.dtype if field is None else self.layout.dtype[field]
+        dtype = self.layout.dtype if field is None else field_dtype(self.layout.dtype, field)
         nbytes = math.prod(selection.work_shape) * dtype.itemsize
         if options.max_result is not None:
             check_result(nbytes, f"reading {selection.shape} of {self.path!r}", "read it in slices", path=self.path)
@@ -122,7 +123,7 @@ class Engine:
         self._chunks.missing(spot, config.current())
         return _own(element(layout.fill, layout.dtype)[()]) if layout.dtype.kind == "O" else _own(layout.fill)
 
-    def _read_part(self, part: Part, out: NDArray, field: str | None, options: config.Options, scratch: Scratch) -> None:
+    def _read_part(self, part: Part, out: NDArray, field: Field | None, options: config.Options, scratch: Scratch) -> None:
         layout = self.layout
         cell = layout.uniform or layout.cell(part.coords)
         if cell.shard is not None:
@@ -175,7 +176,7 @@ class Engine:
         return True
 
     def _read_shard(
-        self, part: Part, cell: Cell, shard: Shard, out: NDArray, field: str | None, options: config.Options
+        self, part: Part, cell: Cell, shard: Shard, out: NDArray, field: Field | None, options: config.Options
     ) -> None:
         """Read the inner chunks of one shard that a part touches, and no more of it than they take."""
         parts = list(plan(within(part), shard.grid))
@@ -222,7 +223,7 @@ class Engine:
 
     # ---- write --------------------------------------------------------------------------------
 
-    def write(self, selection: Selection, value: NDArray, field: str | None = None) -> None:
+    def write(self, selection: Selection, value: NDArray, field: Field | None = None) -> None:
         """Put `value`, shaped like the work array of `selection`, where `selection` says; one object at a time, each whole.
 
         `value` has the dtype of the array (or of `field`). After an exception the objects already replaced hold new values,
@@ -257,7 +258,7 @@ class Engine:
             f"chunks_left of this error list which, of the first {_TOLD} of the plan"
         )
 
-    def _write_part(self, part: Part, value: NDArray, field: str | None, options: config.Options, scratch: Scratch) -> None:
+    def _write_part(self, part: Part, value: NDArray, field: Field | None, options: config.Options, scratch: Scratch) -> None:
         layout, chunks = self.layout, self._chunks
         cell = layout.uniform or layout.cell(part.coords)
         # Only a chunk that lies wholly inside the array may be replaced unread: behind the edge that this handle knows of
@@ -272,7 +273,7 @@ class Engine:
                 self._set(key, chunks.overwrite(part, value, cell.pipeline, scratch, options))
                 return
             chunk = self._stored(key, part.coords, cell, scratch)
-            put(part, chunk if field is None else chunk[field], value)
+            put(part, chunk if field is None else field_of(chunk, field), value)
             self._set(key, chunks.pack(cell.pipeline, chunk, options))
 
     def _stored(self, key: Key, coords: Coords, cell: Cell, scratch: Scratch) -> NDArray:
@@ -292,7 +293,7 @@ class Engine:
         cell: Cell,
         shard: Shard,
         value: NDArray | None,
-        field: str | None,
+        field: Field | None,
         options: config.Options,
         unread: bool = False,
     ) -> None:
@@ -415,7 +416,7 @@ def _own(scalar: Any) -> Any:
 class _Reader:
     engine: Engine
     out: NDArray
-    field: str | None
+    field: Field | None
     options: config.Options
 
     def __call__(self, parts: Iterator[Part]) -> None:
@@ -429,7 +430,7 @@ class _Reader:
 class _Writer:
     engine: Engine
     value: NDArray
-    field: str | None
+    field: Field | None
     options: config.Options
 
     def __call__(self, parts: Iterator[Part]) -> None:
@@ -448,7 +449,7 @@ class _ShardReader:
     shard: Shard
     found: Found
     out: NDArray
-    field: str | None
+    field: Field | None
     options: config.Options
 
     def __call__(self, parts: Iterator[Part]) -> None:
@@ -471,7 +472,7 @@ class _ShardWriter:
     shard: Shard
     found: Found | None
     value: NDArray | None
-    field: str | None
+    field: Field | None
     options: config.Options
     made: dict[int, Buffer | None]
 
@@ -487,7 +488,7 @@ class _ShardWriter:
                 continue
             chunk = chunks.opened(data, pipeline, scratch, self.coords, part.coords)
             if value is not None:
-                put(part, chunk if field is None else chunk[field], value)
+                put(part, chunk if field is None else field_of(chunk, field), value)
             elif not chunks.wipe(part, chunk):
                 continue
             self.made[position] = scratch.leave(chunks.pack(pipeline, chunk, self.options))

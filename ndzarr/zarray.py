@@ -20,9 +20,10 @@ from ndzarr.assignment import cast, check_value, spread
 from ndzarr.duck import DuckArray
 from ndzarr.engine import Engine
 from ndzarr.errors import ArgumentError, MemoryLimitError, MetadataError, NodeNotFoundError
-from ndzarr.fields import split_fields
+from ndzarr.fields import Field, split_fields
 from ndzarr.grid import Edges, EdgesAxis, Grid
 from ndzarr.layout import compile_layout
+from ndzarr.lazyview import Lazy, LazyView
 from ndzarr.metadata import ArrayMeta, shape_argument
 from ndzarr.node import Node
 from ndzarr.operand import Borders
@@ -222,7 +223,7 @@ class ZArray(Node, DuckArray):
         for name in fields:
             self._write(engine, selection, packed[name], name)
 
-    def _read(self, engine: Engine, selection: Selection, field: str | None = None) -> Any:
+    def _read(self, engine: Engine, selection: Selection, field: Field | None = None) -> Any:
         with self._policy():
             return engine.read(selection, field)
 
@@ -251,14 +252,16 @@ class ZArray(Node, DuckArray):
         """Indexing by whole chunks: `z.blocks[0, 1:3]`."""
         return Indexer(self, lambda index, engine: select_blocks(index, engine.layout.grid))
 
+    @property
+    def lazy(self) -> Lazy:
+        """Views instead of reads: `z.lazy[index]`, `z.lazy.oindex[...]` and `z.lazy.vindex[...]` are LazyViews."""
+        return Lazy(LazyView.whole(self))
+
     # ---- a box at a time: what NumPy's functions go by (`operand.Operand`) ------------------------------
 
     def read_box(self, box: Box) -> NDArray:
         """The elements in a box, one slice with step 1 an axis, as a fresh array."""
-        lengths = tuple([s.stop - s.start for s in box])
-        found: NDArray = self._read(
-            self._engine, Selection(tuple([Span(s.start, 1, s.stop - s.start) for s in box]), lengths, lengths)
-        )
+        found: NDArray = self._read(self._engine, _boxed(box))
         return found
 
     def write_box(self, box: Box, value: NDArray) -> None:

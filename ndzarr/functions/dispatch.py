@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from ndzarr import config
-from ndzarr._typing import NDArray
 from ndzarr.errors import MemoryLimitError
 from ndzarr.functions.table import TABLE, UnstreamedError
 from ndzarr.operand import Operand
@@ -33,9 +33,10 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
 
     Raises what NumPy raises, and MemoryLimitError where it would have to load more than `options(max_load)`.
     """
+    args, kwargs = named_out(function, args, kwargs)
     entry = _table().get(function)
     if entry is not None:
-        small = entry.kind in ("stream", "lanes") and not _has_out(kwargs) and fits_block(operands_in((args, kwargs)))
+        small = entry.kind in ("stream", "lanes") and not _changes(kwargs) and fits_block(operands_in((args, kwargs)))
         if not small:
             try:
                 return entry.run(*args, **kwargs)
@@ -57,7 +58,12 @@ def loaded(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[
             found=total,
             expected=limit,
         )
-    arrays = {key: _frozen(x) for key, x in found.items()}
+    # A function that changes an argument in place would change a copy, and the change be lost: better an error. Some are
+    # told that they may, and use it as scratch.
+    arrays = {key: np.asarray(load(x)) for key, x in found.items()}
+    if not kwargs.get("overwrite_input"):
+        for array in arrays.values():
+            array.flags.writeable = False
     kwargs = dict(kwargs)
     out = kwargs.pop("out", None)
     args, kwargs = replaced((args, kwargs), arrays)
@@ -69,7 +75,8 @@ def loaded(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[
     for place, buffer in zip(outs, buffers, strict=True):
         if is_operand(place):
             place.write_box(tuple(slice(0, n, 1) for n in place.shape), buffer)
-    return out if answer is buffers[0] or answer is buffers else answer
+    found_in = dict(zip(map(id, buffers), outs, strict=True))
+    return tuple(found_in.get(id(a), a) for a in answer) if isinstance(answer, tuple) else found_in.get(id(answer), answer)
 
 
 def load_small(thing: Any) -> Any:
@@ -96,15 +103,32 @@ def loaded_into(function: Callable[..., Any], target: Any, args: tuple[Any, ...]
     function(target, *[load_small(x) if is_operand(x) else x for x in args], **kwargs)
 
 
-def _frozen(x: Operand) -> NDArray:
-    # A function that changes its argument in place would change this copy, and the change be lost: better an error.
-    array = np.asarray(load(x))
-    array.flags.writeable = False
-    return array
+def _changes(kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call writes to an argument, so that it cannot work on loaded copies."""
+    return kwargs.get("out") is not None or kwargs.get("copy") is False
 
 
-def _has_out(kwargs: Mapping[str, Any]) -> bool:
-    return kwargs.get("out") is not None
+@lru_cache(maxsize=1024)
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+    return signature if "out" in signature.parameters else None
+
+
+def named_out(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """The same arguments with an `out` that was given by position given by name."""
+    signature = _signature(function) if len(args) > 1 else None
+    if signature is None:
+        return args, kwargs
+    position = list(signature.parameters).index("out")
+    if len(args) <= position or signature.parameters["out"].kind is inspect.Parameter.KEYWORD_ONLY:
+        return args, kwargs
+    names = list(signature.parameters)[position:]
+    return args[:position], {**dict(zip(names, args[position:], strict=False)), **kwargs}
 
 
 def operands_in(thing: Any) -> Iterator[Operand]:
