@@ -18,7 +18,18 @@ from ndzarr.operand import Operand
 from ndzarr.streaming import fits_block, is_operand, load
 
 #: The modules that fill the table.
-FAMILIES = ("cumulative", "elementwise", "extremes", "folds", "histograms", "metadata", "order", "shape", "writes")
+FAMILIES = (
+    "cumulative",
+    "elementwise",
+    "extremes",
+    "folds",
+    "histograms",
+    "linear",
+    "metadata",
+    "order",
+    "shape",
+    "writes",
+)
 
 
 @cache

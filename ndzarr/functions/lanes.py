@@ -60,7 +60,9 @@ def lanes(
     ends = iter(place_of(tuple(slice(0, n, 1) for n in shape), found))
     wanted = tuple(s.stop for s in ends)
     place = place_for(out, wanted, found.dtype, name)
-    hidden = out is not None and is_operand(place) and any(is_operand(x) and x is not place and x.overlaps(place) for x in inputs)
+    hidden = (
+        out is not None and is_operand(place) and any(is_operand(x) and x is not place and x.overlaps(place) for x in inputs)
+    )
     target = place
     if hidden:
         place = result(wanted, found.dtype, name)

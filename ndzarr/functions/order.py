@@ -142,4 +142,3 @@ for _function, _skip in (
     (np.percentile, False), (np.quantile, False), (np.nanpercentile, True), (np.nanquantile, True),
 ):  # fmt: skip
     _quantiles(_function, _skip)
-
