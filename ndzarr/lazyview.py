@@ -325,11 +325,18 @@ class LazyView(DuckArray):
         self._assign(selection, value)
 
     def _assign(self, selection: Selection, value: Any) -> None:
+        if isinstance(value, LazyView) and value._is(self._with(self._transform.indexed(selection))):
+            return  # what Python does after `view[index] += 1`, which has written already
         dtype = self._dtype
         array = cast(value, dtype, selection, selection.shape)
         nested = not isinstance(value, np.ndarray) and dtype.kind in "OT"
         selection, array = spread(array, selection, (), nested=nested)
         self._put(self._transform.indexed(selection).selection(), array.reshape(selection.shape))
+
+    def _is(self, other: LazyView) -> bool:
+        """Whether the two are views of the same elements."""
+        alike = self._base is other._base and self._field == other._field and self._seen == other._seen
+        return alike and self._transform.same(other._transform)
 
     def write_box(self, box: Box, value: NDArray) -> None:
         """See `operand.Operand`."""

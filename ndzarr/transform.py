@@ -218,6 +218,10 @@ class Transform:
         work = tuple([shape[axis] for axis in straight])
         return Access(Selection(tuple(picks), work, work), straight, work, shape)
 
+    def same(self, other: Transform) -> bool:
+        """Whether the two are of one shape and every element lies in the same place."""
+        return self.shape == other.shape and all(map(_same, self.maps, other.maps))
+
     def fits(self, shape: Shape) -> bool:
         """Whether every element of the view lies in an array of this shape."""
         if len(shape) != len(self.maps):
@@ -355,6 +359,12 @@ class Access:
 
 def _axes(m: Map) -> tuple[int, ...]:
     return () if isinstance(m, Fixed) else (m.axis,) if isinstance(m, Affine) else m.axes
+
+
+def _same(a: Map, b: Map) -> bool:
+    if isinstance(a, Table) and isinstance(b, Table):
+        return a.axes == b.axes and np.array_equal(a.values, b.values)
+    return a == b
 
 
 def _named(m: Map) -> str:

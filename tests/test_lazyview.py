@@ -467,12 +467,28 @@ def test_a_view_as_a_value() -> None:
     assert z[:, :2].tolist() == [[1, 1], [2, 2], [2, 2], [3, 4]]
 
 
-def test_augmented_assignment() -> None:
-    z = ndzarr.array(A, chunks=(2, 4))
-    expected = A.copy()
-    view = z.lazy[1:3].permuted((1, 0))
-    view[::2] = view[::2].compute() + 100
-    expected[1:3].T[::2] += 100
+def test_augmented_assignment(watched: tuple[Any, Any]) -> None:
+    """`view[index] += 1` reads and writes once, not once more to put the view where it is."""
+    z, store = watched
+    expected = z[...]
+    for index in (np.s_[1:3, ::-1], np.s_[[4, 0, 3]], np.s_[np.array([[3, 1], [0, 2]]), 5:1:-2]):
+        store.clear()
+        z.lazy[index] += 100
+        first = [(call.op, call.key) for call in store.log]
+        view = z.lazy[index]
+        store.clear()
+        view += 100
+        assert sorted(first) == sorted((call.op, call.key) for call in store.log)
+        expected[index] += 200
+    z.lazy.oindex[[1, 4], 2:3] -= 5
+    expected[[1, 4], 2:3] -= 5
+    z.lazy[:, ::-1].vindex[[0, 4], [1, 2]] *= 2
+    expected[:, ::-1][[0, 4], [1, 2]] *= 2
+    z.lazy[1] = z.lazy[1, ::-1]  # of the same array, but not of the same elements
+    expected[1] = expected[1, ::-1].copy()
+    other = ndzarr.open_array(store)
+    z.lazy[0] = other.lazy[0, ::-1]
+    expected[0] = expected[0, ::-1].copy()
     assert np.array_equal(z[...], expected)
 
 
