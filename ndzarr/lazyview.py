@@ -44,7 +44,7 @@ class Base(Protocol):
     def writable(self) -> bool:
         """See `node.Node`."""
 
-    def _read(self, engine: Engine, selection: Selection, field: Field | None = None) -> Any:
+    def _read(self, engine: Engine, selection: Selection, field: Field | None = None, *, masked: bool = False) -> Any:
         """What `engine.read` gives under the handle's own policies."""
 
     def _check_writable(self) -> None:
@@ -262,14 +262,17 @@ class LazyView(DuckArray):
     # ---- reading --------------------------------------------------------------------------------
 
     def compute(self) -> NDArray:
-        """Read the view: an array of its shape, 0-d ones included.
+        """Read the view: an array of its shape, 0-d ones included; a masked one under `options(missing="mask")`.
 
         Raises what reading the array raises, MemoryLimitError above `options(max_result=)` or where there is no room.
         """
-        return self.read_box(tuple([slice(0, n) for n in self.shape]))
+        return self._read(tuple([slice(0, n) for n in self.shape]), masked=True)
 
     def read_box(self, box: Box) -> NDArray:
         """See `operand.Operand`."""
+        return self._read(box)
+
+    def _read(self, box: Box, *, masked: bool = False) -> NDArray:
         try:
             access = self._transform.box_selection(box)
         except MemoryError as error:  # index arrays that had to be made
@@ -280,11 +283,16 @@ class LazyView(DuckArray):
             # The engine sees what is read, not how often it is repeated.
             nbytes = math.prod(access.shape) * self._dtype.itemsize
             check_result(nbytes, f"reading {access.shape} of {self!r}", "read it in slices", path=self._base.path)
-        work = self._base._read(self._engine_for(selection), selection, self._field or None)
+        work = self._base._read(self._engine_for(selection), selection, self._field or None, masked=masked)
         if not repeated:
             return access.view(work)
         try:
-            return access.view(work)
+            if not isinstance(work, np.ma.MaskedArray):
+                return access.view(work)
+            # NumPy does not broadcast the mask of a masked array with it.
+            mask = access.view(np.ma.getmaskarray(work))
+            found: NDArray = np.ma.MaskedArray(access.view(work.data), mask, fill_value=work.fill_value)
+            return found
         except (MemoryError, ValueError) as error:
             raise self._no_room(math.prod(access.shape)) from error
 

@@ -339,7 +339,7 @@ class Access:
             return array
         array = array[(..., *[slice(None) if axis in axes else None for axis in range(len(self.shape))])]
         # What is repeated is copied: the caller may change it.
-        return array if array.shape == self.shape else np.broadcast_to(array, self.shape, subok=True).copy()
+        return array if array.shape == self.shape else np.broadcast_to(array, self.shape).copy()
 
     def work(self, value: NDArray) -> NDArray:
         """A value of the view's shape as the work array to write: of repeated elements the last in C order stays."""

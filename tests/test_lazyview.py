@@ -519,6 +519,29 @@ def test_missing_policies() -> None:
     assert ndzarr.open_array(store).lazy[2:, 2:].compute().tolist() == [[7, 7], [7, 7]]
 
 
+def test_what_is_missing_is_masked() -> None:
+    """Read by `compute`, as by an index of the array itself; functions see fill values, for they take boxes."""
+    store = ndzarr.MemoryStore()
+    ndzarr.create_array(store, shape=(4, 3), chunks=(2, 2), dtype="c8", fill_value=7)[:2] = np.arange(6).reshape(2, 3)
+    z = ndzarr.open_array(store, missing="mask")
+    whole = z[...]
+    assert whole.mask.sum() == 6
+    for view, want in (
+        (z.lazy[::-1].permuted((1, 0)), whole[::-1].T),
+        (z.lazy[[3, 0, 1], [0, 1, 2]].real, whole[[3, 0, 1], [0, 1, 2]].real),
+        (z.lazy[3, 0], whole[3:, 0].reshape(())),
+        (z.lazy[3, 0].broadcast((2,)), np.ma.concatenate([whole[3:, 0], whole[3:, 0]])),
+        (z.lazy[1:3, :1].broadcast((2, 2)), np.ma.concatenate([whole[1:3, :1], whole[1:3, :1]], axis=1)),
+        (z.lazy[2:2, None], whole[2:2, None]),
+    ):
+        got: Any = view.compute()
+        assert type(got) is np.ma.MaskedArray
+        assert got.shape == want.shape
+        assert np.array_equal(np.ma.getmaskarray(got), np.ma.getmaskarray(want))
+        assert np.array_equal(got.data, want.data)
+        assert type(np.asarray(view)) is np.ndarray
+
+
 def test_borders() -> None:
     z = ndzarr.array(np.zeros((20, 30, 8)), chunks=(5, 6, 4), shards=(10, 12, 8))
     rows, columns, deep = z.lazy[1:19:2, ::-1].permuted((1, 0, 2)).borders()
