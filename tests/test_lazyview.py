@@ -16,6 +16,7 @@ from ndzarr.fields import field_of
 from ndzarr.grid import RegularAxis
 from ndzarr.lazyview import LazyView
 from ndzarr.operand import Operand
+from ndzarr.selection import Selection
 from ndzarr.testing import expressions
 from ndzarr.testing.expressions import Choices, IndexKinds, RandomChoices
 from ndzarr.testing.outcomes import Outcome, difference, read, same_values, value_difference, write
@@ -405,6 +406,39 @@ def test_too_large_to_read() -> None:
     assert view[5:8].compute().tolist() == [0, 0, 0]
     with ndzarr.options(max_result=100), pytest.raises(ndzarr.MemoryLimitError, match="max_result"):
         view[:20].compute()
+
+
+@pytest.mark.parametrize("missing", ["fill", "mask"])
+def test_much_that_is_gathered_is_read_and_written_in_pieces(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index arrays of a diagonal would be larger than what is read."""
+    a = np.arange(2000.0).reshape(20, 20, 5)
+    store = ndzarr.MemoryStore()
+    z = ndzarr.array(a, store=store, chunks=(6, 7, 5))
+    store.delete("c/1/1/0")
+    z = ndzarr.open_array(store, mode="r+")
+    a[6:12, 7:14] = 0
+    points: list[int] = []
+    selected = LazyView._engine_for
+
+    def counted(self: LazyView, selection: Selection) -> Any:
+        points.append(selection.work_shape[0])
+        return selected(self, selection)
+
+    monkeypatch.setattr("ndzarr.transform._MOST_POINTS", 6)
+    monkeypatch.setattr(LazyView, "_engine_for", counted)
+    with ndzarr.options(missing=missing):
+        got: Any = z.lazy[...].diagonal(1).permuted((1, 0)).compute()
+    assert np.array_equal(np.ma.getdata(got), a.diagonal(1).T)
+    assert np.ma.getmaskarray(got).sum() == (30 if missing == "mask" else 0)
+    assert sum(points) == 19
+    assert max(points) <= 6
+    picked = np.array([[3, 0, 3], [1, 3, 0]])
+    value = np.arange(30.0).reshape(2, 3, 5)
+    z.lazy.vindex[picked, picked][...] = value
+    for i in range(2):
+        for j in range(3):
+            a[picked[i, j], picked[i, j]] = value[i, j]
+    assert np.array_equal(z[...], a)
 
 
 # ---- the array changes ----
