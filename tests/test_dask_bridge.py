@@ -529,7 +529,7 @@ def test_dask_writes_to_arrays(stored: Any, scheduler: str) -> None:
     with dask.config.set(scheduler=scheduler):
         stored += lazy(Y)
     np.testing.assert_array_equal(np.asarray(stored), X + Y)
-    da.store(lazy(Y), stored, scheduler=scheduler)
+    da.store(lazy(Y), stored, lock=False, scheduler=scheduler)
     np.testing.assert_array_equal(np.asarray(stored), Y)
 
 
