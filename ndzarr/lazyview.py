@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
@@ -265,26 +266,31 @@ class LazyView(DuckArray):
 
         Raises what reading the array raises, MemoryLimitError above `options(max_result=)` or where there is no room.
         """
-        nbytes = self.nbytes
-        # What is repeated the engine does not see, nor index arrays that have to be made first.
-        check_result(nbytes, f"reading {self!r}", "read it in parts", path=self._base.path)
-        try:
-            return self._fetch(self._transform.selection())
-        except MemoryError as error:
-            raise MemoryLimitError(
-                f"no memory for reading {self!r}, which needs {nbytes} bytes; read it in parts",
-                path=self._base.path,
-                found=nbytes,
-            ) from error
+        return self.read_box(tuple([slice(0, n) for n in self.shape]))
 
     def read_box(self, box: Box) -> NDArray:
         """See `operand.Operand`."""
-        return self._fetch(self._transform.box_selection(box))
-
-    def _fetch(self, access: Access) -> NDArray:
+        try:
+            access = self._transform.box_selection(box)
+        except MemoryError as error:  # index arrays that had to be made
+            raise self._no_room(math.prod([s.stop - s.start for s in box])) from error
         selection = access.selection
+        repeated = len(access.axes) != len(access.shape)
+        if repeated:
+            # The engine sees what is read, not how often it is repeated.
+            nbytes = math.prod(access.shape) * self._dtype.itemsize
+            check_result(nbytes, f"reading {access.shape} of {self!r}", "read it in slices", path=self._base.path)
         work = self._base._read(self._engine_for(selection), selection, self._field or None)
-        return access.view(work)
+        if not repeated:
+            return access.view(work)
+        try:
+            return access.view(work)
+        except (MemoryError, ValueError) as error:
+            raise self._no_room(math.prod(access.shape)) from error
+
+    def _no_room(self, size: int) -> MemoryLimitError:
+        nbytes = size * self._dtype.itemsize
+        return MemoryLimitError(f"no memory for {nbytes} bytes of {self!r}", path=self._base.path, found=nbytes)
 
     def _engine_for(self, selection: Selection) -> Engine:
         """The array's engine as it is now; SelectionError where what is selected is no longer there."""

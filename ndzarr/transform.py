@@ -198,14 +198,14 @@ class Transform:
     def selection(self) -> Access:
         """The selection over the array that reads or writes the view."""
         whole = tuple([slice(0, n) for n in self.shape])
-        return self.box_selection(whole) if self._straight is not None else self._gathered()
+        return self.box_selection(whole)
 
     def box_selection(self, box: Box) -> Access:
         """The selection that reads or writes a box of the view; without detours where all maps are Fixed or Affine."""
         straight = self._straight
-        if straight is None:
-            return self.boxed(box).selection()
         shape = _box_shape(box)
+        if straight is None:
+            return (self if shape == self.shape else self.boxed(box))._gathered()
         if 0 in shape:
             return self._nothing(shape)
         picks: list[Pick] = []
