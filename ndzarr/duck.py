@@ -210,20 +210,6 @@ class DuckArray(NDArrayOperatorsMixin):
         """The whole array as nested lists."""
         return np.asarray(self).tolist()
 
-    def to_dask(self, chunks: Any = None, *, name: str | None = None, inline_array: bool = True) -> Any:
-        """A dask array that reads this one block by block when it is computed, on any of dask's schedulers.
-
-        chunks: as dask takes them; by default the own chunks, or shards, small ones put together to about 32 MiB. name: in
-        graphs; by default another one each time, since blocks are read when they are computed.
-        """
-        from ndzarr.dask_bridge import to_dask
-
-        return to_dask(self, chunks, name=name, inline_array=inline_array)
-
-    def to_dask_array(self) -> Any:
-        """As `to_dask`: the name by which `dask.array.asarray`, and all that calls it, asks for it."""
-        return self.to_dask()
-
     # ---- NumPy's methods --------------------------------------------------------------------------------
 
     @property
