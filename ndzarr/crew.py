@@ -57,6 +57,12 @@ def share(
     work(parts if done is None else _noted(parts, 0, done))
 
 
+def crew_size(part_ns: float, count: int, workers: int | None) -> int:
+    """On how many threads `share` does so many parts when called from outside the pool."""
+    alone = part_ns < THREADS_FROM_NS or count < 2 or part_ns * count < CREW_FROM_NS
+    return 1 if alone else min(workers or processors(), count)
+
+
 class _Crew(Generic[Task]):
     """Some threads that share one iterator of parts and stop together: at its end, or at the first exception."""
 
