@@ -93,11 +93,11 @@ class _Crew(Generic[Task]):
 
     def _join(self, futures: list[Future[None]]) -> None:
         """Wait until no thread of the crew works any more, whatever happens meanwhile (promise P17)."""
-        for future in futures:
-            future.cancel()
         while True:
             try:
-                wait(futures)
+                # Those that no thread has begun are not waited for: to `wait` a future is not done when it was cancelled, only
+                # when a thread of the pool has seen that, which may be busy with the crew of which this is a part.
+                wait([future for future in futures if not future.cancel()])
                 return
             except BaseException as error:  # a second Ctrl-C
                 self._fail(error)
