@@ -18,7 +18,7 @@ from ndzarr.operand import Operand
 from ndzarr.streaming import fits_block, is_operand, load
 
 #: The modules that fill the table.
-FAMILIES = ("cumulative", "elementwise", "extremes", "folds", "histograms", "metadata", "order", "shape", "writes")
+FAMILIES = ("cumulative", "elementwise", "extremes", "folds", "histograms", "metadata", "order", "shape", "unique", "writes")
 
 
 @cache
