@@ -18,7 +18,10 @@ from ndzarr.operand import Operand
 from ndzarr.streaming import fits_block, is_operand, load
 
 #: The modules that fill the table.
-FAMILIES = ("cumulative", "elementwise", "extremes", "folds", "histograms", "metadata", "order", "shape", "unique", "writes")
+FAMILIES = (
+    "applied", "cumulative", "elementwise", "extremes", "folds", "fourier", "histograms", "metadata", "order", "shape",
+    "sorting", "stretches", "unique", "writes",
+)  # fmt: skip
 
 
 @cache

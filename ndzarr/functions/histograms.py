@@ -1,7 +1,7 @@
 """histogram, histogram2d, histogramdd, their edges, and bincount: ranges first, then counts block by block.
 
-NumPy computes the edges, from a stand-in for the data: two elements, the smallest and the largest. Then it counts each block with
-the same range or edges, which decide for each element by itself, so that the sums of the counts are NumPy's own.
+NumPy computes the edges, from a stand-in for the data: two elements, the smallest and the largest. Then it counts each block
+with the same range or edges, which decide for each element by itself, so that the sums of the counts are NumPy's own.
 """
 
 from __future__ import annotations
@@ -238,9 +238,7 @@ def histogramdd(sample: Any, bins: Any = 10, range: Any = None, density: Any = N
     if not isinstance(bins, (int, np.integer)):
         bins = [load_small(b) if is_operand(b) else b for b in bins]
     # NumPy makes the edges, and its own errors, of two points: the corners of all.
-    lows, highs = (
-        [np.ravel(np.asarray(f(x, axis=0))).astype(kind) for x in columns] for f in (extremes.min, extremes.max)
-    )
+    lows, highs = ([np.ravel(np.asarray(f(x, axis=0))).astype(kind) for x in columns] for f in (extremes.min, extremes.max))
     corners = np.stack([np.concatenate(lows), np.concatenate(highs)])
     edges = list(np.histogramdd(corners, bins, range)[1])
     operands = list(columns)

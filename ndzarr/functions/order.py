@@ -26,7 +26,7 @@ from ndzarr.streaming import dtype_of, is_operand, shape_of
 _NOT_GIVEN: Any = np._NoValue
 #: Of one element, in all that NumPy's functions make of a block: the copy that they partition, and what they interpolate.
 _COPIES = 4
-#: Lanes shorter than this have their nanmedian found in masked arrays, which rounds otherwise (`_nanmedian` in NumPy's sources).
+#: Lanes shorter than this have their nanmedian found in masked arrays, which rounds otherwise (NumPy's `_nanmedian`).
 _MASKED = 600
 
 
@@ -142,4 +142,3 @@ for _function, _skip in (
     (np.percentile, False), (np.quantile, False), (np.nanpercentile, True), (np.nanquantile, True),
 ):  # fmt: skip
     _quantiles(_function, _skip)
-

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +69,8 @@ class Distinct:
                     self._merge()
 
     def _unique(self, array: NDArray) -> list[NDArray]:
-        found = np.unique(array, equal_nan=self._equal_nan, **self._wanted)
+        function: Callable[..., Any] = np.unique
+        found = function(array, equal_nan=self._equal_nan, **self._wanted)
         return list(found) if isinstance(found, tuple) else [found]
 
     def _merge(self) -> None:
@@ -234,7 +236,8 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
     modern = "axis" in inspect.signature(np.trim_zeros).parameters
     if dtype.hasobject or not shape or (not modern and (len(shape) > 1 or axis is not None)) or dtype.kind not in "biufcmM":
         raise UnstreamedError
-    np.trim_zeros(np.zeros(1), trim)
+    function: Callable[..., Any] = np.trim_zeros
+    function(np.zeros(1), trim)
     axes = normal_axes(axis, len(shape))
     if not axes:
         raise UnstreamedError
@@ -249,5 +252,3 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
     if place.size:
         place[...] = filt.read_box(tuple(box))
     return place
-
-
