@@ -16,11 +16,13 @@ import numpy as np
 
 from ndzarr import config
 from ndzarr._typing import NDArray
+from ndzarr.functions.blockwise import store
 from ndzarr.functions.dispatch import load_small
 from ndzarr.functions.fold import answer, normal_axes, place_for, reduced_shape
 from ndzarr.functions.lanes import lanes
 from ndzarr.functions.ranks import Keys, Lane, Ranks, Sorted
 from ndzarr.functions.table import UnstreamedError, implements
+from ndzarr.memory import result
 from ndzarr.streaming import dtype_of, is_operand, shape_of
 
 _NOT_GIVEN: Any = np._NoValue
@@ -81,14 +83,17 @@ def order(
         if everything:
             _put(place, statistic(function, a, q, kwargs, skip).reshape(wanted))
             return answer(place, out)
-        if is_operand(place):
-            raise UnstreamedError
+        target = place
+        if is_operand(target):
+            place = result(wanted, probe.dtype, name)
         kept = [k for k in range(len(shape)) if k not in axes]
         for fixed in product(*(range(shape[k]) for k in kept)):
             spot = dict(zip(kept, fixed, strict=True))
             box = [spot.get(k, 0) for k in range(len(shape)) if keepdims or k in spot]
             place[(slice(None),) * len(lead) + tuple(box)] = statistic(function, Lane(a, axes, fixed), q, kwargs, skip)
-        return answer(place, out)
+        if is_operand(target):
+            store(place, target)
+        return answer(target, out)
     if weights is not None and everything and len(shape) > 1:
         raise UnstreamedError
     inputs = [a] if weights is None else [a, _weights(weights, shape, axis)]
