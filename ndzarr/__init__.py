@@ -24,6 +24,7 @@ _HOME = {
         "NodeExistsError NodeNotFoundError ReadOnlyError SelectionError SelectionTypeError StoreError"
     ),
     "ndzarr.group": "Group",
+    "ndzarr.lazyview": "LazyView",
     "ndzarr.stores.base": "Store",
     "ndzarr.stores.fault": "FaultStore",
     "ndzarr.stores.local": "LocalStore",
@@ -86,6 +87,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         StoreError as StoreError,
     )
     from ndzarr.group import Group as Group
+    from ndzarr.lazyview import LazyView as LazyView
     from ndzarr.stores.base import Store as Store
     from ndzarr.stores.fault import FaultStore as FaultStore
     from ndzarr.stores.local import LocalStore as LocalStore

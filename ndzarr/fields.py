@@ -1,14 +1,38 @@
-"""Fields of structured dtypes in an index: `z["a"]`, `z["a", 3:5]`, `z[["a", "b"]]`."""
+"""Parts of an element: fields of structured dtypes in an index (`z["a", 3:5]`, `z[["a", "b"]]`), components of complex ones."""
 
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ndzarr._typing import DType
 from ndzarr.errors import ArgumentError, SelectionError
+
+#: Part of each element: the name of a field, "real" or "imag" where the dtype is complex, a list of names, or several of
+#: these, each taken out of the one before.
+Field: TypeAlias = str | tuple[str | list[str], ...]
+
+
+def field_of(value: Any, field: Field) -> Any:
+    """That part of every element of an array, as a view of it, or of a scalar."""
+    for name in (field,) if isinstance(field, str) else field:
+        value = value[name] if value.dtype.kind != "c" else value.real if name == "real" else value.imag
+    return value
+
+
+def field_dtype(dtype: DType, field: Field) -> DType:
+    """The dtype of `field_of` an array of this dtype; of a field that is itself an array with its shape."""
+    for name in (field,) if isinstance(field, str) else field:
+        # NumPy has the dtype of a component only as that of an array of them.
+        dtype = component_dtype(dtype) if dtype.kind == "c" else dtype[name]
+    return dtype
+
+
+def component_dtype(dtype: DType) -> DType:
+    """The dtype of the real parts of complex numbers."""
+    return np.empty(0, dtype).real.dtype
 
 
 def _field_names(item: Any) -> list[str] | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +20,10 @@ from ndzarr.assignment import cast, check_value, spread
 from ndzarr.duck import DuckArray
 from ndzarr.engine import Engine
 from ndzarr.errors import ArgumentError, MemoryLimitError, MetadataError, NodeNotFoundError
-from ndzarr.fields import split_fields
+from ndzarr.fields import Field, split_fields
 from ndzarr.grid import Edges, EdgesAxis, Grid
 from ndzarr.layout import compile_layout
+from ndzarr.lazyview import Lazy, LazyView
 from ndzarr.metadata import ArrayMeta, shape_argument
 from ndzarr.node import Node
 from ndzarr.operand import Borders
@@ -64,7 +65,7 @@ class ZArray(Node, DuckArray):
         *,
         writable: bool = False,
         allow_pickle: bool = False,
-        missing: Literal["fill", "raise"] | None = None,
+        missing: config.Missing | None = None,
     ) -> None:
         super().__init__(store, path, writable=writable, allow_pickle=allow_pickle, missing=missing)
         # The one attribute that changes, with everything that goes by the shape. Each operation takes it once, so that
@@ -194,12 +195,12 @@ class ZArray(Node, DuckArray):
                         break
                     point.append(i if i >= 0 else i + n)
                 else:
-                    return engine.read_point(tuple(point))
+                    return engine.read_point(tuple(point), masked=True)
         index, fields = split_fields(index, meta.dtype)
         selection = select(index, meta.shape)
         if isinstance(fields, list):
-            return self._read(engine, selection)[fields]
-        return self._read(engine, selection, fields)
+            return self._read(engine, selection, masked=True)[fields]
+        return self._read(engine, selection, fields, masked=True)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """What `a[index] = value` does to a NumPy array: cast, broadcast, the last of repeated indices stays.
@@ -222,9 +223,9 @@ class ZArray(Node, DuckArray):
         for name in fields:
             self._write(engine, selection, packed[name], name)
 
-    def _read(self, engine: Engine, selection: Selection, field: str | None = None) -> Any:
+    def _read(self, engine: Engine, selection: Selection, field: Field | None = None, *, masked: bool = False) -> Any:
         with self._policy():
-            return engine.read(selection, field)
+            return engine.read(selection, field, masked=masked)
 
     def _policy(self) -> AbstractContextManager[object]:
         return nullcontext() if self._missing is None else config.options(missing=self._missing)
@@ -235,6 +236,18 @@ class ZArray(Node, DuckArray):
         nested = not isinstance(value, np.ndarray) and dtype.base.kind in "OT"
         selection, array = spread(array, selection, dtype.shape, nested=nested)
         engine.write(selection, array, field)
+
+    def presence(self, index: Any = ...) -> Any:
+        """Which elements of `z[index]` were ever written, as booleans: True where the element lies in a chunk that exists.
+
+        Exact inside shards too, whose indices are read; no chunk is. Chunks of nothing but fill values are not stored unless
+        `options(write_empty=True)`, so that they count as never written. Raises what `z[index]` raises.
+        """
+        engine = self._engine
+        index, fields = split_fields(index, engine.meta.dtype)
+        found = engine.presence(select(index, engine.meta.shape))
+        inner = engine.meta.dtype[fields].shape if isinstance(fields, str) else ()
+        return np.repeat(found, math.prod(inner)).reshape(found.shape + inner) if inner else found
 
     @property
     def oindex(self) -> Indexer:
@@ -251,14 +264,16 @@ class ZArray(Node, DuckArray):
         """Indexing by whole chunks: `z.blocks[0, 1:3]`."""
         return Indexer(self, lambda index, engine: select_blocks(index, engine.layout.grid))
 
+    @property
+    def lazy(self) -> Lazy:
+        """Views instead of reads: `z.lazy[index]`, `z.lazy.oindex[...]` and `z.lazy.vindex[...]` are LazyViews."""
+        return Lazy(LazyView.whole(self))
+
     # ---- a box at a time: what NumPy's functions go by (`operand.Operand`) ------------------------------
 
     def read_box(self, box: Box) -> NDArray:
         """The elements in a box, one slice with step 1 an axis, as a fresh array."""
-        lengths = tuple([s.stop - s.start for s in box])
-        found: NDArray = self._read(
-            self._engine, Selection(tuple([Span(s.start, 1, s.stop - s.start) for s in box]), lengths, lengths)
-        )
+        found: NDArray = self._read(self._engine, _boxed(box))
         return found
 
     def write_box(self, box: Box, value: NDArray) -> None:
@@ -405,7 +420,7 @@ class Indexer:
 
     def __getitem__(self, index: Any) -> Any:
         engine = self._array._engine
-        return self._array._read(engine, self._select(index, engine))
+        return self._array._read(engine, self._select(index, engine), masked=True)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self._array._check_writable()

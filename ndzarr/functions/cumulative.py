@@ -32,6 +32,7 @@ def accumulate(
     )
     axis = int(np.lib.array_utils.normalize_axis_index(axis, len(shape)))
     kind = probe.dtype
+    step = _step(kind)
     place = place_for(out, shape, kind, name or f"numpy.{ufunc.__name__}.accumulate")
     blocks = cut([array], shape, nbytes=2 * np.dtype(dtype_of(array)).itemsize + 3 * kind.itemsize)
 
@@ -43,10 +44,10 @@ def accumulate(
             if nan is not None and block.dtype.kind in "fc":
                 block = np.where(np.isnan(block), block.dtype.type(nan), block)
             if carry is None:
-                found = ufunc.accumulate(block, axis=axis, dtype=kind)
+                found = ufunc.accumulate(block, axis=axis, dtype=step)
             else:
                 joined = np.concatenate([carry, block.astype(kind)], axis)
-                found = ufunc.accumulate(joined, axis=axis, dtype=kind)
+                found = ufunc.accumulate(joined, axis=axis, dtype=step)
                 found = found[(slice(None),) * axis + (slice(1, None),)]
             carry = found[(slice(None),) * axis + (slice(-1, None),)].copy()
             if is_operand(place):
@@ -58,12 +59,18 @@ def accumulate(
     return place if out is None else out
 
 
+def _step(kind: Any) -> Any:
+    """The `dtype=` for `accumulate`, which takes no units of time."""
+    return None if kind.kind in "mM" else kind
+
+
 def _flat(ufunc: np.ufunc, array: Any, dtype: Any, out: Any, nan: int | None, name: str) -> Any:
     """Over the elements in C order: slabs of whole rows, each after the last element of the one before."""
     shape = shape_of(array)
     kind = ufunc.accumulate(
         np.zeros(1, dtype_of(array)), dtype=dtype if out is None or dtype is not None else np.dtype(dtype_of(out))
     ).dtype
+    step = _step(kind)
     size = math.prod(shape)
     place = place_for(out, (size,), kind, name)
     carry = None
@@ -73,9 +80,9 @@ def _flat(ufunc: np.ufunc, array: Any, dtype: Any, out: Any, nan: int | None, na
         if nan is not None and block.dtype.kind in "fc":
             block = np.where(np.isnan(block), block.dtype.type(nan), block)
         if carry is None:
-            found = ufunc.accumulate(block, dtype=kind)
+            found = ufunc.accumulate(block, dtype=step)
         else:
-            found = ufunc.accumulate(np.concatenate([carry, block.astype(kind)]), dtype=kind)[1:]
+            found = ufunc.accumulate(np.concatenate([carry, block.astype(kind)]), dtype=step)[1:]
         carry = found[-1:].copy()
         stretch = (slice(done, done + block.size, 1),)
         if is_operand(place):
@@ -100,7 +107,7 @@ def _cumulative(ufunc: np.ufunc, a: Any, axis: Any, dtype: Any, out: Any, nan: i
     ndim = len(shape_of(a))
     if dtype is None and out is None:
         # The functions, unlike the ufuncs' methods, add short integers in long ones, as `sum` does.
-        dtype = ufunc.reduce(np.zeros(1, dtype_of(a))).dtype
+        dtype = _step(ufunc.reduce(np.zeros(1, dtype_of(a))).dtype)
     if np.dtype(dtype_of(a)).hasobject:
         raise UnstreamedError
     if axis is None and ndim != 1:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from ndzarr import config
-from ndzarr._typing import NDArray
 from ndzarr.errors import MemoryLimitError
 from ndzarr.functions.table import TABLE, UnstreamedError
 from ndzarr.operand import Operand
@@ -19,7 +19,7 @@ from ndzarr.streaming import fits_block, is_operand, load
 
 #: The modules that fill the table.
 FAMILIES = (
-    "applied", "cumulative", "elementwise", "extremes", "folds", "fourier", "histograms", "metadata", "order", "shape",
+    "applied", "cumulative", "elementwise", "extremes", "folds", "fourier", "histograms", "linear", "metadata", "order", "shape",
     "sorting", "stretches", "unique", "writes",
 )  # fmt: skip
 
@@ -36,11 +36,15 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
 
     Raises what NumPy raises, and MemoryLimitError where it would have to load more than `options(max_load)`.
     """
+<<<<<<< HEAD
     if kwargs.get("overwrite_input"):  # a leave, not an order: what is stored stays as it is
         kwargs = {k: v for k, v in kwargs.items() if k != "overwrite_input"}
+=======
+    args, kwargs = named_out(function, args, kwargs)
+>>>>>>> main
     entry = _table().get(function)
     if entry is not None:
-        small = entry.kind in ("stream", "lanes") and not _has_out(kwargs) and fits_block(operands_in((args, kwargs)))
+        small = entry.kind in ("stream", "lanes") and not _changes(kwargs) and fits_block(operands_in((args, kwargs)))
         if not small:
             try:
                 return entry.run(*args, **kwargs)
@@ -62,7 +66,12 @@ def loaded(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[
             found=total,
             expected=limit,
         )
-    arrays = {key: _frozen(x) for key, x in found.items()}
+    # A function that changes an argument in place would change a copy, and the change be lost: better an error. Some are
+    # told that they may, and use it as scratch.
+    arrays = {key: np.asarray(load(x)) for key, x in found.items()}
+    if not kwargs.get("overwrite_input"):
+        for array in arrays.values():
+            array.flags.writeable = False
     kwargs = dict(kwargs)
     out = kwargs.pop("out", None)
     args, kwargs = replaced((args, kwargs), arrays)
@@ -74,7 +83,8 @@ def loaded(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[
     for place, buffer in zip(outs, buffers, strict=True):
         if is_operand(place):
             place.write_box(tuple(slice(0, n, 1) for n in place.shape), buffer)
-    return out if answer is buffers[0] or answer is buffers else answer
+    found_in = dict(zip(map(id, buffers), outs, strict=True))
+    return tuple(found_in.get(id(a), a) for a in answer) if isinstance(answer, tuple) else found_in.get(id(answer), answer)
 
 
 def load_small(thing: Any) -> Any:
@@ -101,15 +111,32 @@ def loaded_into(function: Callable[..., Any], target: Any, args: tuple[Any, ...]
     function(target, *[load_small(x) if is_operand(x) else x for x in args], **kwargs)
 
 
-def _frozen(x: Operand) -> NDArray:
-    # A function that changes its argument in place would change this copy, and the change be lost: better an error.
-    array = np.asarray(load(x))
-    array.flags.writeable = False
-    return array
+def _changes(kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call writes to an argument, so that it cannot work on loaded copies."""
+    return kwargs.get("out") is not None or kwargs.get("copy") is False
 
 
-def _has_out(kwargs: Mapping[str, Any]) -> bool:
-    return kwargs.get("out") is not None
+@lru_cache(maxsize=1024)
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+    return signature if "out" in signature.parameters else None
+
+
+def named_out(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """The same arguments with an `out` that was given by position given by name."""
+    signature = _signature(function) if len(args) > 1 else None
+    if signature is None:
+        return args, kwargs
+    position = list(signature.parameters).index("out")
+    if len(args) <= position or signature.parameters["out"].kind is inspect.Parameter.KEYWORD_ONLY:
+        return args, kwargs
+    names = list(signature.parameters)[position:]
+    return args[:position], {**dict(zip(names, args[position:], strict=False)), **kwargs}
 
 
 def operands_in(thing: Any) -> Iterator[Operand]:
@@ -141,3 +168,28 @@ def name_of(function: Any) -> str:
     'numpy.linalg.svd'
     """
     return f"{getattr(function, '__module__', None) or 'numpy'}.{getattr(function, '__name__', function)}"
+
+
+#: Functions that make or read arrays, and are dispatched only by their `like=`.
+_MAKERS = frozenset(
+    "arange array asanyarray asarray ascontiguousarray asfortranarray empty eye frombuffer fromfile fromfunction fromiter "
+    "fromstring full genfromtxt geomspace identity linspace loadtxt logspace ones require tri zeros".split()
+)
+
+
+def described() -> list[tuple[str, str, str]]:
+    """(name, kind, note) of every function that NumPy lets arrays answer, by name; what is not in the table is "load".
+
+    Functions that make arrays of nothing (`numpy.zeros`) are left out: they ask `like=` only.
+    """
+    from numpy.testing.overrides import get_overridable_numpy_array_functions
+
+    for module in ("fft", "lib.recfunctions", "lib.scimath", "lib.stride_tricks", "linalg", "strings"):
+        import_module(f"numpy.{module}")
+    found = {}
+    for function in get_overridable_numpy_array_functions():
+        entry = _table().get(function)
+        if entry is None and function.__name__ in _MAKERS:
+            continue
+        found[name_of(function)] = ("load", "") if entry is None else (entry.kind, entry.note)
+    return sorted((name, kind, note) for name, (kind, note) in found.items())

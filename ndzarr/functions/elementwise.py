@@ -276,6 +276,7 @@ def _dates(function: Callable[..., Any], narrays: int) -> None:
         if any(is_operand(x) for x in (*args[narrays:], *kwargs.values())):
             raise UnstreamedError
         more = args[narrays:]
+        args = tuple(np.asarray(x, "M8[D]") if isinstance(x, str) else x for x in args)
 
         def dates(*arrays: Any) -> Any:
             return function(*arrays, *more, **kwargs)

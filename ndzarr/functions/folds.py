@@ -41,17 +41,32 @@ def wide(dtype: DType) -> DType:
     return np.dtype(np.complex128) if dtype == np.complex64 else dtype
 
 
-def block_sum(block: NDArray, axes: tuple[int, ...], dtype: DType, where: Any = True) -> NDArray:
-    """The sum of a block, in `dtype`, reduced axes kept; as accurate along the first axes as NumPy is along the last."""
-    if where is not True:
-        return np.add.reduce(block, axis=axes, dtype=dtype, keepdims=True, where=where)
-    if dtype.kind in "fc" and block.dtype == dtype and block.ndim > 1:
-        for axis in axes:
-            rows = block.shape[axis]
-            if rows > _RUN and axis != block.ndim - 1:
-                runs = np.add.reduceat(block, np.arange(0, rows, _RUN), axis=axis)
-                return np.add.reduce(runs, axis=axes, dtype=dtype, keepdims=True)
-    return np.add.reduce(block, axis=axes, dtype=dtype, keepdims=True)
+def block_sum(block: NDArray, axes: tuple[int, ...], dtype: DType, where: Any = True) -> tuple[NDArray, Any]:
+    """The sum of a block in `dtype`, reduced axes kept, and what rounding took from it as far as that is known.
+
+    As near to the truth along the first axes as NumPy is along the last: it adds rows one by one, here these are short runs.
+    """
+    if where is True and dtype.kind in "fc" and block.dtype == dtype and block.ndim > 1:
+        axis = max(axes, key=lambda n: block.shape[n] if n != block.ndim - 1 else 0, default=block.ndim - 1)
+        if block.shape[axis] > _RUN and axis != block.ndim - 1:
+            runs = np.add.reduceat(block, np.arange(0, block.shape[axis], _RUN), axis=axis)
+            rest = tuple(n for n in axes if n != axis)
+            if rest:
+                runs = np.add.reduce(runs, axis=rest, keepdims=True)
+            with np.errstate(all="ignore"):
+                return _chain(np.moveaxis(runs, axis, 0), axis)
+    if where is True:
+        return np.add.reduce(block, axis=axes, dtype=dtype, keepdims=True), 0
+    return np.add.reduce(block, axis=axes, dtype=dtype, keepdims=True, where=where), 0
+
+
+def _chain(runs: NDArray, axis: int) -> tuple[NDArray, NDArray]:
+    """The sum of `runs` over their first axis, which comes back at `axis`, and what rounding took from it."""
+    total, lost = runs[0], np.zeros_like(runs[0])
+    for run in runs[1:]:
+        total, gone = two_sum(total, run)
+        lost += gone
+    return np.expand_dims(total, axis), np.expand_dims(lost, axis)
 
 
 def two_sum(a: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
@@ -61,8 +76,10 @@ def two_sum(a: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
     return total, (a - (total - part)) + (b - part)
 
 
-def settle(total: NDArray, lost: NDArray) -> NDArray:
+def settle(total: NDArray, lost: Any) -> NDArray:
     """A sum with its lost part put back; where it is infinite or NaN the lost part means nothing."""
+    if type(lost) is int:
+        return total
     found: NDArray = np.where(np.isfinite(total), total + lost, total)
     return found
 
@@ -80,8 +97,8 @@ class Sum(Fold):
         block = arrays[0]
         if block.dtype != self.result and wide(self.result) == self.dtype and block.dtype.kind in "fc":
             block = block.astype(self.result)  # `dtype=` narrower than the data: NumPy casts first
-        total = block_sum(block, axes, self.dtype, np.broadcast_to(arrays[1], block.shape) if self.where else True)
-        return (total, np.zeros_like(total)) if self.dtype.kind in "fc" else (total,)
+        total, lost = block_sum(block, axes, self.dtype, np.broadcast_to(arrays[1], block.shape) if self.where else True)
+        return (total, lost) if self.dtype.kind in "fc" else (total,)
 
     def merge(self, state: State, later: State) -> State:
         if len(state) == 1:
@@ -279,9 +296,9 @@ class Mean(Fold):
 
     def first(self, arrays: list[Any], axes: tuple[int, ...], box: Box) -> State:
         block, mask = counted(arrays, self.where, self.skip)
-        total = block_sum(block, axes, self.dtype, True if mask is None else mask)
+        total, lost = block_sum(block, axes, self.dtype, True if mask is None else mask)
         number = math.prod(block.shape[axis] for axis in axes) if mask is None else mask.sum(axis=axes, keepdims=True)
-        return total, np.zeros_like(total), number
+        return total, lost, number
 
     def merge(self, state: State, later: State) -> State:
         with np.errstate(all="ignore"):
@@ -369,7 +386,7 @@ class Variance(Fold):
         which: Any = True if mask is None else mask
         number = math.prod(block.shape[axis] for axis in axes) if mask is None else mask.sum(axis=axes, keepdims=True)
         with np.errstate(all="ignore"):
-            middle = np.true_divide(block_sum(block, axes, self.dtype, which), number)
+            middle = np.true_divide(settle(*block_sum(block, axes, self.dtype, which)), number)
             if mask is not None:
                 middle = np.where(number == 0, 0, middle)
             away = np.subtract(block, middle, dtype=self.dtype)
@@ -377,7 +394,7 @@ class Variance(Fold):
                 squares = away.real * away.real + away.imag * away.imag
             else:
                 squares = np.multiply(away, away, out=away)
-            return np.asarray(number), middle, block_sum(squares, axes, squares.dtype, which)
+            return np.asarray(number), middle, settle(*block_sum(squares, axes, squares.dtype, which))
 
     def merge(self, state: State, later: State) -> State:
         n, middle, squares = state
@@ -526,9 +543,8 @@ class _Products(Fold):
 
     def first(self, arrays: list[Any], axes: tuple[int, ...], box: Box) -> State:
         block, weights = (np.asarray(x).astype(self.dtype, copy=False) for x in arrays)
-        total, weight = block_sum(block * weights, axes, self.dtype), block_sum(weights, axes, self.dtype)
         place = tuple([slice(0, 1, 1) if axis in axes else s for axis, s in enumerate(box)])
-        return total, np.zeros_like(total), weight, np.zeros_like(weight), place
+        return *block_sum(block * weights, axes, self.dtype), *block_sum(weights, axes, self.dtype), place
 
     def merge(self, state: State, later: State) -> State:
         with np.errstate(all="ignore"):

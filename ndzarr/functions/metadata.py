@@ -97,7 +97,21 @@ def diag_indices_from(arr: Any) -> Any:
     return np.diag_indices_from(_hollow(arr))
 
 
-@implements(np.array_repr, np.array_str, kind="metadata", note="the elements at the ends of each axis are read")
-def array_repr(arr: Any, *args: Any, **kwargs: Any) -> str:
-    """`numpy.array_repr`."""
-    return repr(arr)
+def _shown(function: Callable[..., Any]) -> None:
+    """NumPy's text of an array: of one that it would cut short, only the ends of each axis are read."""
+
+    @implements(function, kind="metadata", note="of a large array the elements at the ends of each axis are read")
+    def form(a: Any, *args: Any, **kwargs: Any) -> Any:
+        settings = np.get_printoptions()
+        threshold = kwargs.get("threshold")
+        shape, edge = shape_of(a), settings["edgeitems"]
+        if math.prod(shape) <= (settings["threshold"] if threshold is None else threshold) or kwargs.get("edgeitems"):
+            raise UnstreamedError
+        ends = [np.r_[0 : edge + 1, n - edge : n] if n > 2 * edge + 1 else np.arange(n) for n in shape]
+        with np.printoptions(threshold=0):
+            text = function(np.asarray(a.lazy.oindex[tuple(ends)]), *args, **kwargs)
+        return text.replace(f"shape={tuple(len(end) for end in ends)}", f"shape={shape}")
+
+
+for _function in (np.array_repr, np.array_str, np.array2string):
+    _shown(_function)

@@ -240,11 +240,11 @@ def unstack(x: Any, /, *, axis: int = 0) -> Any:
 # ---- parts --------------------------------------------------------------------------------
 
 
-@implements(np.diagonal, kind="view")
+@implements(np.diagonal, kind="view", note="cannot be written, as NumPy's; `a.lazy[...].diagonal()` can")
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """`numpy.diagonal`."""
     np.diagonal(_hollow(a), offset, axis1, axis2)
-    return a.lazy[...].diagonal(offset, axis1, axis2)
+    return a.lazy[...].diagonal(offset, axis1, axis2).frozen()
 
 
 @implements(np.linalg.diagonal, kind="view")

@@ -103,7 +103,8 @@ def at(ufunc: np.ufunc, target: Any, index: Any, *values: Any) -> None:
     flat, inverse = np.unique(spots, axis=1, return_inverse=True)
     picked = tuple(flat)
     old = np.asarray(target.lazy.vindex[picked])
-    ufunc.at(old, inverse.reshape(shape), *values)
+    # Flat: NumPy's short cut for one axis reads past values that have fewer axes than the index (seen with 2.4).
+    ufunc.at(old, inverse.reshape(-1), *[np.broadcast_to(np.asarray(v), shape).reshape(-1) for v in values])
     target.lazy.vindex[picked] = old
 
 

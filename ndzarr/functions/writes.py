@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.lib import recfunctions as rfn
 
 from ndzarr._typing import Box
 from ndzarr.functions.blockwise import elementwise
@@ -184,3 +185,20 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
         where = (spots,) * len(shape)
     values = np.ravel(load_small(val)).astype(dtype_of(a))
     a.lazy.vindex[where] = np.resize(values, spots.shape) if values.size else values
+
+
+def _records(function: Any, target: int) -> None:
+    """A function of records that fills argument `target`, field by field: loaded, filled, written back."""
+
+    @implements(function, kind="write", note="both arrays are loaded")
+    def form(*args: Any, **kwargs: Any) -> Any:
+        place = args[target]
+        arrays = [np.array(load_small(x)) if is_operand(x) else x for x in args]
+        found = function(*arrays, **kwargs)
+        if is_operand(place):
+            place.write_box(tuple(slice(0, n, 1) for n in shape_of(place)), arrays[target])
+        return place if found is arrays[target] else found
+
+
+_records(rfn.assign_fields_by_name, 0)
+_records(rfn.recursive_fill_fields, 1)

@@ -11,10 +11,10 @@ from typing import Any
 
 from numpy.testing import overrides
 
-from ndzarr.testing.calls import creation, indexing, linear, reductions, sets, shapes, texts, ufuncs
+from ndzarr.testing.calls import creation, indexing, linear, reductions, refusals, sets, shapes, texts, ufuncs
 from ndzarr.testing.calls.call import Call, Outcome, Score, run, score
 
-__all__ = ["CALLS", "Call", "Outcome", "Score", "dispatched", "missing", "run", "score"]
+__all__ = ["CALLS", "REFUSED", "Call", "Outcome", "Score", "dispatched", "missing", "run", "score"]
 
 #: All of them, in an order that stays.
 CALLS: list[Call] = [
@@ -30,6 +30,9 @@ CALLS: list[Call] = [
 
 #: Where functions lie that `import numpy` does not register.
 _MODULES = ("char", "fft", "lib.recfunctions", "lib.scimath", "lib.stride_tricks", "linalg", "polynomial", "rec", "strings")
+
+#: What NumPy refuses, and with what exception others should.
+REFUSED: list[Call] = refusals.CALLS
 
 
 def dispatched() -> tuple[set[Any], set[Any]]:

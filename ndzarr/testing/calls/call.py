@@ -78,6 +78,8 @@ class Call:
 
     text: str
     compare: Compare = "close"
+    scratch: bool = False
+    """Whether NumPy leaves in its operands what nobody has a use for, so that they are not compared afterwards."""
 
     @property
     def function(self) -> Any:
@@ -119,7 +121,8 @@ class Outcome:
     """What came of a call.
 
     kind: "right"; "refused" where it raised and NumPy does not, or raised another class than NumPy does; "wrong" where it gave
-    something else than NumPy, left an operand other than NumPy does, or gave anything where NumPy raises.
+    something else than NumPy, left an operand other than NumPy does, raised after it had changed one, or gave anything where
+    NumPy raises. Classes of exceptions are compared as far as Python has them: `numpy.exceptions.AxisError` is a ValueError.
     """
 
     call: Call
@@ -134,7 +137,7 @@ def run(call: Call, wrap: Wrap, around: Callable[[], AbstractContextManager[Any]
     Nothing is raised but by `wrap`. Warnings are not compared. Operands are compared too, with what NumPy left of its own.
     """
     own = {name: operand(name) for name in call.operands}
-    given = {name: array.copy() if name.isupper() else wrap(array) for name, array in own.items()}
+    given = {name: operand(name) if name.isupper() else wrap(operand(name)) for name in call.operands}
     code = _parsed(call.text)[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -142,17 +145,24 @@ def run(call: Call, wrap: Wrap, around: Callable[[], AbstractContextManager[Any]
         with around():
             got, error = _attempt(lambda: _flat(eval(code, _NAMESPACE | given)))
         if error is not None:
-            why = f"{type(error).__name__}: {error}"
-            if wanted_error is not None and isinstance(error, type(wanted_error)):
-                return Outcome(call, "right", why, error)
-            return Outcome(call, "refused", why.partition("\n")[0], error)
+            why = f"{type(error).__name__}: {error}".partition("\n")[0]
+            same = wanted_error is not None and isinstance(error, _built_in(wanted_error))
+            for name, array in own.items():
+                left = operand(name) if wanted_error is None else array
+                if changed := _difference(_flat(given[name]), left, "exact"):
+                    return Outcome(call, "wrong", f"{why}; and {name} {changed}", error)
+            return Outcome(call, "right" if same else "refused", why, error)
         if wanted_error is not None:
             return Outcome(call, "wrong", f"no exception, expected {type(wanted_error).__name__}: {wanted_error}")
         why = _difference(got, want, call.compare)
-        for name in own:
+        for name in () if call.scratch else own:
             if not why and (changed := _difference(_flat(given[name]), own[name], call.compare)):
                 why = f"afterwards {name} {changed}"
     return Outcome(call, "wrong" if why else "right", why)
+
+
+def _built_in(error: Exception) -> type[BaseException]:
+    return next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
 
 
 def _attempt(make: Callable[[], Any]) -> tuple[Any, Exception | None]:
@@ -249,16 +259,15 @@ def score(wrap: Wrap, calls: Iterable[Call], around: Callable[[], AbstractContex
 
 
 def table(text: str, compare: Compare = "close") -> list[Call]:
-    """The calls in a text, one a line. Behind `  # ` may stand how to compare, and the NumPy that has it: `2.1`, `<2.4`."""
+    """The calls in a text, one a line. Behind `  # ` may stand marks: how to compare, `scratch`, `numpy 2.1`, `numpy <2.4`."""
     calls = []
     for line in text.strip().splitlines():
         code, _, marks = line.partition("  # ")
         if not code.strip() or not _exists(marks):
             continue
-        how: Compare = (
-            "shape" if "shape" in marks else "exact" if "exact" in marks else "close" if "close" in marks else compare
-        )
-        calls.append(Call(code.strip(), how))
+        how: tuple[Compare, ...] = ("shape", "exact", "close")
+        named = next((mark for mark in how if mark in marks), compare)
+        calls.append(Call(code.strip(), named, scratch="scratch" in marks))
     return calls
 
 

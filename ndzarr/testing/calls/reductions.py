@@ -166,7 +166,7 @@ np.median(i)
 np.median(n, axis=0)
 np.median(h, axis=1)
 np.median(f, axis=0, out=o6)
-np.median(f, axis=0, overwrite_input=False) * 1
+np.median(f, axis=0, overwrite_input=True)  # scratch
 np.percentile(f, 30)
 np.percentile(f, [10, 50, 90])
 np.percentile(f, [25, 75], axis=0)

@@ -1,0 +1,52 @@
+"""Small arrays on which NumPy itself shows what it would give or raise for large ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ndzarr._typing import NDArray
+from ndzarr.functions.table import UnstreamedError
+from ndzarr.streaming import dtype_of, is_operand, shape_of
+
+
+def arrays(*things: Any) -> list[Any]:
+    """Operands and arrays as they are, anything else as an array; masked arrays and matrices are NumPy's own business."""
+    found: list[Any] = []
+    for x in things:
+        if not is_operand(x) and not isinstance(x, np.ndarray):
+            x = np.asarray(x)
+        if isinstance(x, (np.ma.MaskedArray, np.matrix)):
+            raise UnstreamedError
+        found.append(x)
+    return found
+
+
+def numeric(*things: Any) -> None:
+    """UnstreamedError unless all are booleans or numbers."""
+    if any(np.dtype(dtype_of(x)).kind not in "biufc" for x in things):
+        raise UnstreamedError
+
+
+def hollow(thing: Any) -> NDArray:
+    """An array of the same shape and dtype that takes no memory: every element is the same one, a zero."""
+    return np.broadcast_to(np.zeros((), dtype_of(thing)), shape_of(thing))
+
+
+def miniature(call: Callable[..., Any], *things: Any) -> Any:
+    """What `call` gives for arrays of zeros that are shaped like `things`, with other lengths: for its dtype and its exceptions.
+
+    Lengths that are equal stay equal, and 0 and 1 what they are; so whatever fits together still does. Where `call` raises it is
+    called again with arrays of the true lengths, which take no memory, so that the message tells those.
+    """
+    lengths = sorted({n for x in things for n in shape_of(x)} | {0, 1})
+    short = {n: n if n < 2 else k for k, n in enumerate(lengths)}
+    small = [np.zeros([short[n] for n in shape_of(x)], dtype_of(x)) for x in things]
+    try:
+        with np.errstate(all="ignore"):
+            return call(*small)
+    except (ValueError, TypeError, IndexError) as error:
+        call(*[hollow(x) for x in things])
+        raise UnstreamedError from error
