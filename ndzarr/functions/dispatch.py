@@ -19,8 +19,8 @@ from ndzarr.streaming import fits_block, is_operand, load
 
 #: The modules that fill the table.
 FAMILIES = (
-    "applied", "cumulative", "elementwise", "extremes", "folds", "fourier", "histograms", "linear", "metadata", "order", "shape",
-    "sorting", "stretches", "unique", "writes",
+    "applied", "cumulative", "elementwise", "extremes", "folds", "fourier", "histograms", "linear", "metadata", "order",
+    "shape", "sorting", "stretches", "unique", "writes",
 )  # fmt: skip
 
 
@@ -36,12 +36,7 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
 
     Raises what NumPy raises, and MemoryLimitError where it would have to load more than `options(max_load)`.
     """
-<<<<<<< HEAD
-    if kwargs.get("overwrite_input"):  # a leave, not an order: what is stored stays as it is
-        kwargs = {k: v for k, v in kwargs.items() if k != "overwrite_input"}
-=======
     args, kwargs = named_out(function, args, kwargs)
->>>>>>> main
     entry = _table().get(function)
     if entry is not None:
         small = entry.kind in ("stream", "lanes") and not _changes(kwargs) and fits_block(operands_in((args, kwargs)))
