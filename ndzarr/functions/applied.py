@@ -38,7 +38,7 @@ def apply_along_axis(func1d: Callable[..., Any], axis: Any, arr: Any, *args: Any
 
     found = lanes(block, [arr], (axis,), name="numpy.apply_along_axis", lead=None, drop=True, serial=True)
     own = np.ndim(found) - (ndim - 1)
-    return np.moveaxis(found, range(own), range(axis, axis + own)) if own else found
+    return np.moveaxis(found, range(own), range(axis, axis + own)) if own else np.asarray(found)
 
 
 @implements(np.apply_over_axes, kind="stream", note="as the function that is applied is done")

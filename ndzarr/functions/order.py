@@ -62,12 +62,14 @@ def order(
     shape, dtype = shape_of(a), np.dtype(dtype_of(a))
     q = tuple(load_small(x) if is_operand(x) else x for x in q)
     lead = np.shape(q[0]) if q else ()
+    # NumPy says on one element what it would raise, and what comes out.
+    single = np.zeros((1,) * len(shape), dtype)
+    weighted = {} if weights is None else {"weights": np.ones(single.shape)}
+    raw = called(single, *q, axis=axis, **kwargs, **weighted)
+    probe = np.asarray(raw)
     axes = normal_axes(axis, len(shape))
     if not axes or not math.prod(shape):
         raise UnstreamedError
-    # NumPy says on one element what it would raise, and what comes out.
-    single = np.zeros((1,) * len(shape), dtype)
-    probe = np.asarray(called(single, *q, axis=axis, **kwargs))
     wanted = lead + reduced_shape(shape, axes, keepdims)
     everything = len(axes) == len(shape)
     if skip and len(lead) > 1 and len(axes) > 1 and not everything:
@@ -103,7 +105,8 @@ def order(
         return np.asarray(called(array, *q, axis=axes, keepdims=True, overwrite_input=True, **given))
 
     nbytes = dtype.itemsize * _COPIES + (16 if weights is not None else 0)
-    return lanes(block, inputs, axes, name=name, lead=len(lead), drop=not keepdims, out=out, nbytes=nbytes)
+    found = lanes(block, inputs, axes, name=name, lead=len(lead), drop=not keepdims, out=out, nbytes=nbytes)
+    return np.asarray(found) if isinstance(raw, np.ndarray) and out is None else found
 
 
 def _weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:

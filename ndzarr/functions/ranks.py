@@ -123,7 +123,9 @@ class Ranks:
             if sum(b.count for b in buckets) <= self._room:
                 self._collect(buckets, shift, known)
                 break
-            digit = min(self._digit, shift)
+            # Of many ranks each gets a smaller table, so that one pass still serves all.
+            each = self._room * self._keys.unsigned.itemsize // (8 * len(buckets))
+            digit = min(self._digit, shift, max(4, each.bit_length() - 1))
             tables = self._count([b.prefix for b in buckets], shift, digit)
             buckets = [c for b, table in zip(buckets, tables, strict=True) for c in _narrowed(b, table, digit)]
             shift -= digit

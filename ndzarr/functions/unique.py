@@ -168,12 +168,17 @@ _named(np.unique_all, True, True, True)
 # ---- sets --------------------------------------------------------------------------------
 
 
+def _comparable(a: Any, b: Any) -> None:
+    """Refuse numbers beside texts: they become texts, and of equal numbers more than one text may come."""
+    kinds = {np.dtype(dtype_of(x)).kind for x in (a, b)}
+    if len(kinds) > 1 and not kinds.isdisjoint("US"):
+        raise UnstreamedError
+
+
 @implements(np.union1d, kind="stream")
 def union1d(ar1: Any, ar2: Any) -> Any:
     """`numpy.union1d`."""
-    kinds = [np.dtype(dtype_of(x)).kind for x in (ar1, ar2)]
-    if kinds[0] != kinds[1] and ("U" in kinds or "S" in kinds):
-        raise UnstreamedError  # numbers become texts first, and of equal numbers more than one text may come
+    _comparable(ar1, ar2)
     return np.union1d(_values(ar1, "numpy.union1d"), _values(ar2, "numpy.union1d"))
 
 
@@ -182,6 +187,7 @@ def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices:
     """`numpy.intersect1d`."""
     if assume_unique:
         raise UnstreamedError
+    _comparable(ar1, ar2)
     name = "numpy.intersect1d"
     if not return_indices:
         return np.intersect1d(_values(ar1, name), _values(ar2, name), assume_unique=True)
@@ -195,6 +201,7 @@ def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     """`numpy.setdiff1d`."""
     if assume_unique:
         raise UnstreamedError
+    _comparable(ar1, ar2)
     return np.setdiff1d(_values(ar1, "numpy.setdiff1d"), _values(ar2, "numpy.setdiff1d"), assume_unique=True)
 
 
@@ -203,6 +210,7 @@ def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     """`numpy.setxor1d`."""
     if assume_unique:
         raise UnstreamedError
+    _comparable(ar1, ar2)
     return np.setxor1d(_values(ar1, "numpy.setxor1d"), _values(ar2, "numpy.setxor1d"), assume_unique=True)
 
 
