@@ -19,17 +19,9 @@ from ndzarr.streaming import fits_block, is_operand, load
 
 #: The modules that fill the table.
 FAMILIES = (
-    "cumulative",
-    "elementwise",
-    "extremes",
-    "folds",
-    "histograms",
-    "linear",
-    "metadata",
-    "order",
-    "shape",
-    "writes",
-)
+    "applied", "cumulative", "elementwise", "extremes", "folds", "fourier", "histograms", "linear", "metadata", "order",
+    "shape", "sorting", "stretches", "unique", "writes",
+)  # fmt: skip
 
 
 @cache
