@@ -1,11 +1,11 @@
 """Products of arrays summed over the axes they share, block by block: what matmul, dot, tensordot and einsum are.
 
-Every axis of every factor has a label, and axes of one label run together. The labels of the result cut it into tiles; those that are
-not in the result are cut too, and the products of the blocks are added up: integers exactly (modulo their width), half and
+Every axis of every factor has a label, and axes of one label run together. The labels of the result cut it into tiles; those
+that are not in the result are cut too, and the products of the blocks are added up: integers exactly (modulo their width), half and
 single precision in double, double precision in double. The order of adding depends on shape, chunks and options alone.
 
 How large the blocks are. A tile that spans more of a label saves reading the factors which lack that label once more. So from
-blocks of one chunk on, the label whose growth saves most reading grows, as long as everything that one thread holds stays within
+blocks of one chunk on the label whose growth saves most reading grows, as long as everything that one thread holds stays within
 its share of `options(working_memory)`. A factor that is small is read once and kept.
 """
 
@@ -42,13 +42,13 @@ _TASKS = 16
 class Factor:
     """One array of a product. labels: of its axes; None for an axis of length 1 that is stretched.
 
-    change: what becomes of a block that is read, told where each label's part lies; `conj`: then its complex conjugate.
+    change: what becomes of a block that is read, told where it lies along each axis; `conj`: then its complex conjugate.
     """
 
     array: Any
     labels: tuple[int | None, ...]
     conj: bool = False
-    change: Callable[[NDArray, Spots], NDArray] | None = None
+    change: Callable[[NDArray, tuple[slice, ...]], NDArray] | None = None
 
     @property
     def own(self) -> tuple[int, ...]:
@@ -68,7 +68,7 @@ class Factor:
     @property
     def nbytes(self) -> int:
         """Bytes of all elements."""
-        return math.prod(self.array.shape) * self.itemsize
+        return int(math.prod(self.array.shape)) * self.itemsize
 
     def read(self, spots: Spots) -> NDArray:
         """A block; its axes are `own`: of an axis that occurs twice the diagonal."""
@@ -80,7 +80,7 @@ class Factor:
         if len(labels) != len(self.own):
             block = _diagonals(block, labels, self.own)
         if self.change is not None:
-            block = self.change(block, spots)
+            block = self.change(block, tuple([spots[x] for x in self.own]))
         return np.conj(block) if self.conj and block.dtype.kind == "c" else np.asarray(block)
 
 
@@ -90,7 +90,9 @@ def _diagonals(block: NDArray, labels: list[int], own: tuple[int, ...]) -> NDArr
     return found
 
 
-def contract(factors: Sequence[Factor], labels: Sequence[int | None], lengths: Mapping[int, int], dtype: DType, place: Any) -> None:
+def contract(
+    factors: Sequence[Factor], labels: Sequence[int | None], lengths: Mapping[int, int], dtype: DType, place: Any
+) -> None:
     """Put the product of `factors`, summed over every label that is not among `labels`, into `place`, whose axes these are.
 
     dtype: in which NumPy would compute it. `place`: an array or an operand that shares no element with a factor.
@@ -131,9 +133,11 @@ def plan(
             if x is not None and own.axis is not None:
                 borders[x], sizes[x] = own, own.chunk
     ledger = _Ledger(factors, out, lengths, dtype, {x: {id(b): b.chunk for b in found} for x, found in chunks.items()})
-    # Nothing smaller than a chunk can be decoded, so a block may always be as large as a few of them.
-    least = 4 * sum(f.itemsize * math.prod(min(b.chunk, b.length) for b in f.array.borders()) for f in factors if f.stored)
-    limit = max(share_nbytes() // 2, least)
+    # Room is left for a chunk that is decoded, its encoded bytes and what a codec holds between. Nothing smaller than a chunk
+    # can be decoded, so a block may always be as large as a few of them.
+    decoded = [f.itemsize * math.prod(min(b.chunk, b.length) for b in f.array.borders()) for f in factors if f.stored]
+    share = share_nbytes()
+    limit = max(share // 2, share * 7 // 8 - 4 * max(decoded, default=0), 4 * sum(decoded))
     while ledger.held(sizes) > limit and max(sizes.values(), default=1) > 1:
         _shrink(ledger, sizes)
     _grow(ledger, sizes, limit)
@@ -163,7 +167,7 @@ class _Ledger:
 
     def held(self, sizes: Mapping[int, int]) -> int:
         """Bytes of the blocks of all factors, read and once more in another order, and of a tile with what is added to it."""
-        total = 2 * max(self.dtype.itemsize, wide(self.dtype).itemsize) * math.prod(sizes[x] for x in self.out)
+        total = (wide(self.dtype).itemsize + max(4, self.dtype.itemsize)) * math.prod(sizes[x] for x in self.out)
         for f in self.factors:
             copied = max(f.itemsize, self.dtype.itemsize)
             total += (f.itemsize * f.stored + copied) * math.prod(sizes[x] for x in f.own)
@@ -298,11 +302,9 @@ def matrix_product(left: NDArray, right: NDArray) -> NDArray:
     if m * n <= _THIN:
         size = max(1, _ONE_THREAD // (m * n))
         whole = k // size * size
-        parts = np.matmul(
-            left[0, :, :whole].reshape(m, -1, size).transpose(1, 0, 2), right[0, :whole].reshape(-1, size, n)
-        )
-        total = np.add.reduce(parts, axis=0, keepdims=True, dtype=wide(left.dtype))
-        return total if whole == k else np.add(total, np.matmul(left[:, :, whole:], right[:, whole:]))
+        parts = np.matmul(left[0, :, :whole].reshape(m, -1, size).transpose(1, 0, 2), right[0, :whole].reshape(-1, size, n))
+        total = np.asarray(np.add.reduce(parts, axis=0, keepdims=True, dtype=wide(left.dtype)))
+        return total if whole == k else np.asarray(total + np.matmul(left[:, :, whole:], right[:, whole:]))
     if k * n <= _THIN:
         return _by_rows(left, right, max(1, _ONE_THREAD // (k * n)))
     if m * k <= _THIN:
@@ -402,7 +404,7 @@ class _Contraction:
     @staticmethod
     def _add(total: NDArray, found: NDArray) -> NDArray:
         if total.dtype == bool:
-            return np.logical_or(total, found, out=total)
+            return np.asarray(np.logical_or(total, found, out=total))
         with np.errstate(all="ignore"):
             total += found
         return total

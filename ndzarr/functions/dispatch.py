@@ -18,7 +18,19 @@ from ndzarr.operand import Operand
 from ndzarr.streaming import fits_block, is_operand, load
 
 #: The modules that fill the table.
-FAMILIES = ("cumulative", "elementwise", "extremes", "folds", "linear", "metadata", "shape", "writes")
+FAMILIES = (
+    "cumulative",
+    "elementwise",
+    "extremes",
+    "folds",
+    "linear",
+    "matrices",
+    "metadata",
+    "moments",
+    "norms",
+    "shape",
+    "writes",
+)
 
 
 @cache

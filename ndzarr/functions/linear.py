@@ -104,7 +104,9 @@ def _core_axes(ufunc: np.ufunc, inputs: tuple[Any, Any], kwargs: dict[str, Any])
     if kwargs.get("axes") is not None:
         if ufunc is np.matmul and min(ndims) < 2:
             raise UnstreamedError
-        axes = [(operator.index(e),) if not isinstance(e, (tuple, list)) else tuple(map(operator.index, e)) for e in kwargs["axes"]]
+        axes = [
+            (operator.index(e),) if not isinstance(e, (tuple, list)) else tuple(map(operator.index, e)) for e in kwargs["axes"]
+        ]
         # The output may be left out where it has no core axes.
         return axes if len(axes) == 3 else [*axes, axes[0] if kwargs.get("keepdims") else ()]
     if kwargs.get("axis") is not None:
@@ -120,7 +122,7 @@ def _core_axes(ufunc: np.ufunc, inputs: tuple[Any, Any], kwargs: dict[str, Any])
 def _labelled(
     ufunc: np.ufunc, inputs: tuple[Any, Any], axes: list[tuple[int, ...]], keep: bool
 ) -> tuple[list[int], list[int], list[int | None]]:
-    """The labels of both inputs and the output: 0, 1, 2 ... from the back for the axes that broadcast, negative for the core."""
+    """The labels of both inputs and the output: 0, 1, 2 ... from the back for axes that broadcast, negative for the core."""
     names = [*_CORES[ufunc.__name__]]
     ndims = [len(shape_of(x)) for x in inputs]
     if ufunc is np.matmul:
@@ -254,7 +256,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 
 
 @implements(np.einsum, kind="stream", note="of three factors or more every block of all of them meets every other")
-def einsum(*operands: Any, out: Any = None, dtype: Any = None, order: Any = "K", casting: Any = "safe", optimize: Any = False) -> Any:
+def einsum(
+    *operands: Any, out: Any = None, dtype: Any = None, order: Any = "K", casting: Any = "safe", optimize: Any = False
+) -> Any:
     """`numpy.einsum`."""
     if isinstance(operands[0], str):
         subscripts, factors = operands[0], arrays(*operands[1:])
@@ -323,7 +327,7 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Any:
     factors = [x if is_operand(x) or isinstance(x, np.ndarray) else np.asarray(x) for x in arrays]
     if len(factors) < 3:
         miniature(lambda *small: np.linalg.multi_dot(small), *factors)
-        return dot(*factors, out=out)
+        return dot(factors[0], factors[1], out)
     miniature(lambda *small: np.linalg.multi_dot(small), *factors)
     shapes = [shape_of(x) for x in factors]
     # A vector at an end is a row or a column.
@@ -451,4 +455,3 @@ def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     if shape_of(x1)[axis] != 3 or shape_of(x2)[axis] != 3:
         np.linalg.cross(np.zeros(_small_but(shape_of(x1), axis)), np.zeros(_small_but(shape_of(x2), axis)), axis=axis)
     return cross(x1, x2, axis=axis)
-
