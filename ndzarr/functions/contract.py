@@ -1,8 +1,8 @@
 """Products of arrays summed over the axes they share, block by block: what matmul, dot, tensordot and einsum are.
 
 Every axis of every factor has a label, and axes of one label run together. The labels of the result cut it into tiles; those
-that are not in the result are cut too, and the products of the blocks are added up: integers exactly (modulo their width), half and
-single precision in double, double precision in double. The order of adding depends on shape, chunks and options alone.
+that are not in the result are cut too, and the products of the blocks are added up: integers exactly (modulo their width), half
+and single precision in double, double precision in double. The order of adding depends on shape, chunks and options alone.
 
 How large the blocks are. A tile that spans more of a label saves reading the factors which lack that label once more. So from
 blocks of one chunk on the label whose growth saves most reading grows, as long as everything that one thread holds stays within
@@ -298,7 +298,7 @@ def matrix_product(left: NDArray, right: NDArray) -> NDArray:
     stack, m, k = left.shape
     n = right.shape[2]
     if stack != 1 or left.dtype.kind not in "fc" or m * n * k <= _ONE_THREAD:
-        return np.matmul(left, right)
+        return np.asarray(np.matmul(left, right))
     if m * n <= _THIN:
         size = max(1, _ONE_THREAD // (m * n))
         whole = k // size * size
@@ -310,7 +310,7 @@ def matrix_product(left: NDArray, right: NDArray) -> NDArray:
     if m * k <= _THIN:
         turned = _by_rows(right.transpose(0, 2, 1), left.transpose(0, 2, 1), max(1, _ONE_THREAD // (m * k)))
         return turned.transpose(0, 2, 1)
-    return np.matmul(left, right)
+    return np.asarray(np.matmul(left, right))
 
 
 def _by_rows(left: NDArray, right: NDArray, size: int) -> NDArray:

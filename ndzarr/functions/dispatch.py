@@ -23,11 +23,13 @@ FAMILIES = (
     "elementwise",
     "extremes",
     "folds",
+    "joining",
     "linear",
     "matrices",
     "metadata",
     "moments",
     "norms",
+    "picking",
     "shape",
     "writes",
 )

@@ -34,7 +34,7 @@ def multiply_into(
                 lengths[x] = int(n)
     shape = tuple(1 if x is None else lengths[x] for x in labels)
     place = place_for(out, shape, dtype, name)
-    hidden = out is not None and any(_shared(f.array, place) for f in factors)
+    hidden = out is not None and any(shared(f.array, place) for f in factors)
     target = result(shape, np.dtype(dtype_of(place)), name) if hidden else place
     contract(factors, labels, lengths, dtype, target)
     if hidden:
@@ -45,7 +45,7 @@ def multiply_into(
     return answer(place, out) if scalar or out is not None else place
 
 
-def _shared(x: Any, out: Any) -> bool:
+def shared(x: Any, out: Any) -> bool:
     """Whether writing to `out` may change `x`."""
     if is_operand(x) != is_operand(out):
         return False
