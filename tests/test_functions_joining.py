@@ -34,7 +34,7 @@ def some_stored(choose: random.Random, arrays: list[NDArray]) -> list[Any]:
     return [stored(choose, a) if k == sure or choose.random() < 0.6 else a for k, a in enumerate(arrays)]
 
 
-def compare(choose: random.Random, call: Callable[..., Any], *arrays: NDArray) -> None:
+def compare(choose: random.Random, call: Callable[..., Any], *arrays: NDArray, rtol: float = 0) -> None:
     """`call` of stored arrays is what it is of NumPy's: value, shape, dtype, class of exception."""
     things = some_stored(choose, list(arrays))
     options = ndzarr.options(working_memory=choose.choice([1, 100, 1000, 64 << 20]), workers=choose.choice([1, 2]))
@@ -51,7 +51,10 @@ def compare(choose: random.Random, call: Callable[..., Any], *arrays: NDArray) -
     for one, other in zip(got, want, strict=True) if isinstance(want, (tuple, list)) else [(got, want)]:
         assert one.dtype == other.dtype
         assert one.shape == other.shape
-        np.testing.assert_array_equal(one, other)
+        if rtol:
+            np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol)
+        else:
+            np.testing.assert_array_equal(one, other)
 
 
 def shape(choose: random.Random, ndim: int | None = None) -> tuple[int, ...]:

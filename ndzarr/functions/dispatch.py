@@ -22,6 +22,7 @@ FAMILIES = (
     "cumulative",
     "elementwise",
     "extremes",
+    "files",
     "folds",
     "joining",
     "linear",
@@ -30,7 +31,9 @@ FAMILIES = (
     "moments",
     "norms",
     "picking",
+    "records",
     "shape",
+    "strings",
     "writes",
 )
 

@@ -20,28 +20,12 @@ from ndzarr.functions.blockwise import store
 from ndzarr.functions.cumulative import rows
 from ndzarr.functions.dispatch import load_small
 from ndzarr.functions.fold import place_for
+from ndzarr.functions.gather import fill, picked
 from ndzarr.functions.linear import shared
 from ndzarr.functions.stand_ins import arrays, miniature
 from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.memory import check_result, result
 from ndzarr.streaming import cut, dtype_of, is_operand, run, shape_of
-
-
-def fill(place: NDArray, source: Any) -> None:
-    """Put all of `source` into an array in memory, or a part of one, of the same shape."""
-    if not is_operand(source):
-        place[...] = source
-        return
-    if not source.shape:
-        place[...] = source.read_box(())
-        return
-    blocks = cut([source], tuple(source.shape), nbytes=source.dtype.itemsize + place.dtype.itemsize)
-
-    def one(box: Box) -> None:
-        place[box] = source.read_box(box)
-
-    run(blocks.boxes(), one, [source], blocks)
-
 
 # ---- along an axis --------------------------------------------------------------------------------
 
@@ -274,8 +258,6 @@ def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
 @implements(np.delete, kind="stream")
 def delete(arr: Any, obj: Any, axis: Any = None) -> Any:
     """`numpy.delete`."""
-    from ndzarr.functions.picking import picked
-
     (arr,) = arrays(arr)
     ndim = len(shape_of(arr))
     if not is_operand(arr) or (axis is None and ndim != 1):
@@ -334,8 +316,6 @@ def tile(A: Any, reps: Any) -> Any:  # noqa: N803  # NumPy's name
 @implements(np.repeat, kind="stream")
 def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     """`numpy.repeat`: each block is read once."""
-    from ndzarr.functions.picking import picked
-
     if not is_operand(a) or not shape_of(a):
         raise UnstreamedError
     ndim = len(a.shape)

@@ -18,38 +18,11 @@ from ndzarr.functions.blockwise import elementwise, store
 from ndzarr.functions.cumulative import rows
 from ndzarr.functions.dispatch import load_small
 from ndzarr.functions.folds import count_nonzero
-from ndzarr.functions.joining import fill
+from ndzarr.functions.gather import fill, picked
 from ndzarr.functions.stand_ins import arrays
 from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.memory import result
 from ndzarr.streaming import cut, dtype_of, is_operand, read, run, shape_of
-
-
-def picked(a: Any, axis: int, index: NDArray, name: str) -> NDArray:
-    """The elements of an operand at `index` along an axis: 1-d, integers of 0 ... n - 1 in any order, repeated or not."""
-    place = result((*a.shape[:axis], index.size, *a.shape[axis + 1 :]), a.dtype, name)
-    if not place.size:
-        return place
-    order = None if (index[1:] >= index[:-1]).all() else index.argsort(kind="stable")
-    rising = index if order is None else index[order]
-    blocks = cut([a], tuple(a.shape), nbytes=3 * a.dtype.itemsize)
-    before = (slice(None),) * axis
-
-    def one(box: Box) -> None:
-        own = box[axis]
-        low, high = (int(k) for k in np.searchsorted(rising, (own.start, own.stop)))
-        if low == high:
-            return
-        # As many at once as the block has, so that many repeats take no more memory.
-        block = a.read_box(box)
-        length = own.stop - own.start
-        for start in range(low, high, length):
-            stop = min(start + length, high)
-            to: Any = slice(start, stop) if order is None else order[start:stop]
-            place[(*box[:axis], to, *box[axis + 1 :])] = block[(*before, rising[start:stop] - own.start)]
-
-    run(blocks.boxes(), one, [a], blocks)
-    return place
 
 
 def _normal(index: NDArray, n: int, axis: int, mode: str) -> NDArray:
