@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -64,7 +63,9 @@ def save(file: Any, arr: Any, allow_pickle: bool = True, **kwargs: Any) -> None:
         write_array(opened, arr, allow_pickle)
 
 
-def _saved(file: Any, args: tuple[Any, ...], named: dict[str, Any], compression: int, allow_pickle: bool) -> None:
+def _saved(file: Any, args: tuple[Any, ...], named: dict[str, Any], compressed: bool, allow_pickle: bool) -> None:
+    import zipfile  # only here: it takes milliseconds to import
+
     arrays = dict(named)
     for k, x in enumerate(args):
         if f"arr_{k}" in arrays:
@@ -76,7 +77,7 @@ def _saved(file: Any, args: tuple[Any, ...], named: dict[str, Any], compression:
         file = os.fspath(file)
         if not file.endswith(".npz"):
             file += ".npz"
-    with zipfile.ZipFile(file, "w", compression, allowZip64=True) as archive:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED) as archive:
         for name, x in arrays.items():
             # Without `force_zip64` an entry that turns out longer than 4 GiB could not be closed.
             with archive.open(name + ".npy", "w", force_zip64=True) as entry:
@@ -86,13 +87,13 @@ def _saved(file: Any, args: tuple[Any, ...], named: dict[str, Any], compression:
 @implements(np.savez, kind="stream")
 def savez(file: Any, *args: Any, allow_pickle: bool = True, **kwds: Any) -> None:
     """`numpy.savez`."""
-    _saved(file, args, kwds, zipfile.ZIP_STORED, allow_pickle)
+    _saved(file, args, kwds, False, allow_pickle)
 
 
 @implements(np.savez_compressed, kind="stream")
 def savez_compressed(file: Any, *args: Any, allow_pickle: bool = True, **kwds: Any) -> None:
     """`numpy.savez_compressed`."""
-    _saved(file, args, kwds, zipfile.ZIP_DEFLATED, allow_pickle)
+    _saved(file, args, kwds, True, allow_pickle)
 
 
 @implements(np.savetxt, kind="stream")
