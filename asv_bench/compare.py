@@ -67,6 +67,29 @@ def whole_read(chunks: tuple[int, int], compressor: dict[str, Any] | None) -> Ca
     return measure
 
 
+def slabs(chunks: tuple[int, int], compressor: dict[str, Any] | None) -> Callable[[list[str], int], dict[str, float]]:
+    """The whole array by slabs of one row of chunks each, as what streams over it reads it."""
+
+    def measure(names: list[str], rounds: int) -> dict[str, float]:
+        shape = (4096, 4096)
+        with tempfile.TemporaryDirectory() as top:
+            path = Path(top, "a")
+            array = libraries.create_local(OURS, path, libraries.document(shape, chunks, compressor))
+            array[...] = libraries.values(shape)
+            jobs = {}
+            for name in names:
+                opened = libraries.open_local(name, path)
+
+                def job(name: str = name, opened: Any = opened) -> None:
+                    for start in range(0, shape[0], chunks[0]):
+                        libraries.read(name, opened, np.s_[start : start + chunks[0]])
+
+                jobs[name] = job
+            return interleaved(jobs, rounds, 1)
+
+    return measure
+
+
 def windows(names: list[str], rounds: int) -> dict[str, float]:
     """One random 64x64 window of an array in 16 shards of 1,024 chunks each."""
     shape, shards, chunks = (8192, 8192), (2048, 2048), (64, 64)
@@ -163,6 +186,11 @@ def imports(_: list[str], rounds: int) -> dict[str, float]:
 ROWS: list[tuple[str, Callable[[list[str], int], dict[str, float]]]] = [
     ("z[5, 5], in memory, raw", point_in_memory),
     ("read 4096 chunks of 16 KiB, zstd", whole_read((64, 64), libraries.ZSTD)),
+    ("read 4096 chunks of 16 KiB, blosc-lz4", whole_read((64, 64), libraries.BLOSC)),
+    ("read 4096 chunks of 16 KiB, raw", whole_read((64, 64), None)),
+    ("read slabs of 64 chunks, zstd", slabs((64, 64), libraries.ZSTD)),
+    ("read slabs of 64 chunks, blosc-lz4", slabs((64, 64), libraries.BLOSC)),
+    ("read slabs of 64 chunks, raw", slabs((64, 64), None)),
     ("read 64 chunks of 1 MiB, blosc-lz4", whole_read((512, 512), libraries.BLOSC)),
     ("read 64 chunks of 1 MiB, raw", whole_read((512, 512), None)),
     ("write 1024 chunks of 16 KiB, zstd", whole_write),

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from ndzarr import display, nodes
+from ndzarr import config, display, nodes
 from ndzarr._typing import Json, NDArray
 from ndzarr.creation import new_array, new_group
 from ndzarr.dtypes.argument import dtype_argument
@@ -21,7 +21,7 @@ from ndzarr.stores.registry import resolve
 from ndzarr.zarray import ZArray
 
 Mode: TypeAlias = Literal["r", "r+", "a", "w", "w-"]
-Missing: TypeAlias = Literal["fill", "raise"] | None
+Missing: TypeAlias = config.Missing | None
 
 _MODES = ("r", "r+", "a", "w", "w-")
 #: What `create_array` takes besides the store's own options; `open_array` hands these on.
@@ -134,8 +134,8 @@ def open(
     """The array or group at `path`, which must exist.
 
     mode: "r" to read, "r+" or "a" to read and write. allow_pickle: let an array decode pickled objects, which can run any
-    code; only for stores that you trust. missing: what a chunk never written does, "fill" or "raise"; None goes by `options`.
-    Raises NodeNotFoundError when nothing is there, MetadataError when what is there cannot be understood.
+    code; only for stores that you trust. missing: what a chunk never written does, "fill", "raise" or "mask"; None goes by
+    `options`. Raises NodeNotFoundError when nothing is there, MetadataError when what is there cannot be understood.
     """
     _check_mode(mode)
     if mode in ("w", "w-"):

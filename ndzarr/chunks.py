@@ -5,6 +5,8 @@ Errors name the chunk: what cannot be decoded is said with the array's path, the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,11 @@ from ndzarr.codecs.pipeline import Pipeline
 from ndzarr.errors import CorruptChunkError, MissingChunkError
 from ndzarr.fields import Field, field_of
 from ndzarr.fillvalue import element, is_fill
-from ndzarr.layout import Layout
+from ndzarr.layout import Layout, Shard
 from ndzarr.memory import room
 from ndzarr.plan import AxisIndex, Part
-from ndzarr.scatter import fill, put, take
+from ndzarr.scatter import fill, lift, lower, put, take
+from ndzarr.shards import Found
 
 #: Copying decoded bytes to their place.
 _COPY_NS_PER_BYTE = 0.1
@@ -46,6 +49,35 @@ class Scratch:
         if data is None or type(data) is bytes or not np.may_share_memory(np.frombuffer(data, np.uint8), self._array):
             return data
         return bytes(data)
+
+
+@dataclass(slots=True)
+class Result:
+    """Where a read puts what it finds: `out`, a work array of elements, or of the part `field` of each.
+
+    mask: a work array that is made True where chunks are missing; None where nobody asks.
+    """
+
+    out: NDArray
+    field: Field | None
+    options: config.Options
+    mask: NDArray | None = None
+
+    def lift(self, part: Part) -> Result:
+        """The part's place as a result of its own; what is put there counts after `lower`."""
+        out = lift(part, self.out)
+        mask = None if self.mask is None else lift(part, self.mask)
+        if not part.simple:
+            out = np.empty_like(out)
+            mask = None if mask is None else np.zeros_like(mask)
+        return Result(out, self.field, self.options, mask)
+
+    def lower(self, part: Part, place: Result) -> None:
+        """Put what `lift` gave in its place, where it is no view of it."""
+        if not part.simple:
+            lower(part, place.out, self.out)
+            if self.mask is not None and place.mask is not None:
+                lower(part, place.mask, self.mask)
 
 
 class Chunks:
@@ -78,13 +110,13 @@ class Chunks:
         part: Part,
         data: Buffer,
         pipeline: Pipeline,
-        out: NDArray,
-        field: Field | None,
+        result: Result,
         scratch: Scratch,
         coords: Coords,
         inner: Coords | None = None,
     ) -> None:
         """Decode one chunk and put the part's share of it in its place."""
+        out, field = result.out, result.field
         # Decode straight into the result where the whole chunk lands in one stretch of it. Safe: the pipeline fills `target`
         # or returns another array, a failed decode raises before the caller can see the result, and no other part has this
         # target (plan, rule (a)).
@@ -98,10 +130,19 @@ class Chunks:
         chunk = self.decode(pipeline, data, scratch.array(pipeline.chunk), coords, inner)
         take(part, chunk if field is None else field_of(chunk, field), out)
 
-    def blank(self, part: Part, out: NDArray, field: Field | None) -> None:
-        """Put fill values in the part's place."""
-        layout = self.layout
-        fill(part, out, element(layout.fill, layout.dtype) if field is None else field_of(layout.fill, field))
+    def missing(self, part: Part, result: Result, coords: Coords, inner: Coords | None = None) -> None:
+        """Put fill values in the part's place and note that in the mask, or raise MissingChunkError, as `options` say."""
+        layout, field = self.layout, result.field
+        self.allowed(coords, result.options, inner)
+        fill(part, result.out, element(layout.fill, layout.dtype) if field is None else field_of(layout.fill, field))
+        if result.mask is not None:
+            fill(part, result.mask, True)
+
+    def masked(self, array: NDArray, mask: NDArray, field: Field | None) -> NDArray:
+        """A masked array of the two, whose own fill value is that of the stored array."""
+        fill_value = self.layout.fill if field is None else field_of(self.layout.fill, field)
+        found: NDArray = np.ma.MaskedArray(array, mask, fill_value=fill_value)
+        return found
 
     def decode(
         self, pipeline: Pipeline, data: Buffer, out: NDArray | None, coords: Coords, inner: Coords | None = None
@@ -168,13 +209,14 @@ class Chunks:
 
     # ---- errors --------------------------------------------------------------------------------
 
-    def missing(self, coords: Coords, options: config.Options, inner: Coords | None = None) -> None:
-        """Raise MissingChunkError under `options(missing="raise")`."""
+    def allowed(self, coords: Coords, options: config.Options, inner: Coords | None = None) -> bool:
+        """Whether a missing chunk is to be masked; MissingChunkError under `options(missing="raise")`."""
         if options.missing == "raise":
             raise MissingChunkError(
                 f"{self.name(coords, inner)} was never written, and options(missing='raise') is in force",
                 **self.where(coords),
             )
+        return options.missing == "mask"
 
     def short(self, coords: Coords, first: int, found: int, expected: int) -> CorruptChunkError:
         """The error for a raw object that ends too early."""
@@ -215,3 +257,54 @@ def decode_ns(pipeline: Pipeline) -> float:
 def in_order(target: tuple[AxisIndex, ...], shape: Shape) -> bool:
     """Whether the work array holds a whole chunk of this shape in its own order at `target`."""
     return len(target) == len(shape) and all(type(s) is slice and s.step == 1 for s in target)
+
+
+@dataclass(slots=True)
+class ShardReader:
+    """Reads inner chunks of one shard."""
+
+    chunks: Chunks
+    coords: Coords
+    shard: Shard
+    found: Found
+    result: Result
+
+    def __call__(self, parts: Iterator[Part]) -> None:
+        chunks, shard, result, scratch = self.chunks, self.shard, self.result, Scratch()
+        for part in parts:
+            data = self.found.get(shard.position(part.coords))
+            if data is None:
+                chunks.missing(part, result, self.coords, part.coords)
+            else:
+                chunks.unpack(part, data, shard.pipeline, result, scratch, self.coords, part.coords)
+
+
+@dataclass(slots=True)
+class ShardWriter:
+    """Makes the new bytes of inner chunks of one shard, by position in `made`; None for those to be left out."""
+
+    chunks: Chunks
+    coords: Coords
+    shard: Shard
+    found: Found | None
+    value: NDArray | None
+    field: Field | None
+    options: config.Options
+    made: dict[int, Buffer | None]
+
+    def __call__(self, parts: Iterator[Part]) -> None:
+        chunks, pipeline, value, field, scratch = self.chunks, self.shard.pipeline, self.value, self.field, Scratch()
+        for part in parts:
+            position = self.shard.position(part.coords)
+            if value is not None and part.whole and field is None:
+                self.made[position] = scratch.leave(chunks.overwrite(part, value, pipeline, scratch, self.options))
+                continue
+            data = None if self.found is None else self.found.get(position)
+            if value is None and data is None:
+                continue
+            chunk = chunks.opened(data, pipeline, scratch, self.coords, part.coords)
+            if value is not None:
+                put(part, chunk if field is None else field_of(chunk, field), value)
+            elif not chunks.wipe(part, chunk):
+                continue
+            self.made[position] = scratch.leave(chunks.pack(pipeline, chunk, self.options))

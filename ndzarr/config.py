@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 from ndzarr.errors import ArgumentError
 
 MiB = 1 << 20
+#: What a read does with a chunk that was never written.
+Missing: TypeAlias = Literal["fill", "raise", "mask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class Options:
     loaded arrays.
     working_memory: what functions that go block by block may hold at once in all threads, results aside; a chunk that is
     larger is still read whole.
-    missing: "fill" reads a chunk that was never written as the fill value, "raise" refuses.
+    missing: "fill" reads a chunk that was never written as the fill value, "raise" refuses, "mask" makes masked arrays of what
+    is read by an index, with such chunks masked.
     durable: a write returns only when it would survive power loss, on stores that keep files.
     exclusive: "auto" uses the best lock that the store has; True refuses a store that has none across processes.
     write_empty: write chunks that hold nothing but the fill value, which are otherwise left out (or deleted).
@@ -37,7 +40,7 @@ class Options:
     max_result: int | Literal["auto"] | None = "auto"
     max_load: int = 512 * MiB
     working_memory: int = 64 * MiB
-    missing: Literal["fill", "raise"] = "fill"
+    missing: Missing = "fill"
     durable: bool = False
     exclusive: Literal["auto"] | bool = "auto"
     write_empty: bool = False
@@ -52,7 +55,7 @@ class Options:
             self._check(name, _count(getattr(self, name)), "an integer of at least 1")
         for name in ("durable", "write_empty"):
             self._check(name, isinstance(getattr(self, name), bool), "True or False")
-        self._check("missing", self.missing in ("fill", "raise"), "'fill' or 'raise'")
+        self._check("missing", self.missing in get_args(Missing), "'fill', 'raise' or 'mask'")
         self._check("exclusive", isinstance(self.exclusive, bool) or self.exclusive == "auto", "'auto', True or False")
 
     def _check(self, name: str, good: bool, expected: str) -> None:

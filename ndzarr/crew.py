@@ -16,31 +16,43 @@ from itertools import chain, islice
 from typing import Generic, TypeAlias, TypeVar
 
 #: Estimated time of one part, in nanoseconds, from which threads win. Measured on 4,096 chunks of 16 KiB, two cores: blosc-lz4
-#: 72 ms on one thread and 114 on two, raw 39 and 55, zstd 131 and 105; chunks of 1 MiB always gain (zstd 85 -> 47 ms). Passing
-#: the GIL about costs more than a cheap decode.
-THREADS_FROM_NS = 30_000.0
+#: (estimated at 10 us) 52 ms on one thread and 57 on two, raw (3 us) 31 and 36, zstd (21 us) 99 and 62; chunks of 1 MiB always
+#: gain (zstd 85 -> 47 ms). Passing the GIL about costs more than a cheap decode.
+THREADS_FROM_NS = 15_000.0
+#: Estimated time of all parts, in nanoseconds, from which waking other threads is worth while. Measured on rows of chunks of 16
+#: KiB, zstd: 8 of them take 185 us on one thread and 194 on two, 12 take 268 and 240, 32 take 685 and 504.
+CREW_FROM_NS = 180_000.0
 #: A run should last about this long: short enough to share out evenly, long enough to hide the cost of taking one.
 RUN_NS = 1_000_000.0
 
-#: What is shared out: the parts of a plan, or any other tasks.
 Task = TypeVar("Task")
+#: What a thread does with its share.
 Work: TypeAlias = Callable[[Iterator[Task]], None]
 #: Runs of finished parts, as [number of the first in the plan, how many].
 Ledger: TypeAlias = list[list[int]]
 
 
-def share(parts: Iterator[Task], work: Work[Task], part_ns: float, workers: int | None, done: Ledger | None = None) -> None:
+def share(
+    parts: Iterator[Task],
+    work: Work[Task],
+    part_ns: float,
+    workers: int | None,
+    done: Ledger | None = None,
+    count: int | None = None,
+) -> None:
     """Do `work` for all `parts`, on this thread or, where they are many and slow enough, on up to `workers` threads.
 
-    `part_ns`: the estimated time of one part. `done` is told which parts were finished. When this returns or raises, no
-    thread works any more (promise P17).
+    `part_ns`: the estimated time of one part. `done` is told which parts were finished. `count`: how many parts there are,
+    where that is known. When this returns or raises, no thread works any more (promise P17).
     """
-    count = workers or processors()
-    if count > 1 and part_ns >= THREADS_FROM_NS and not _in_pool.value:
-        first = list(islice(parts, 2))
+    threads = workers or processors()
+    if threads > 1 and part_ns >= THREADS_FROM_NS and not _in_pool.value:
+        enough = max(2, min(256, int(CREW_FROM_NS / part_ns)))
+        first = list(islice(parts, enough))
         parts = chain(first, parts)
-        if len(first) > 1:
-            _Crew(parts, work, max(1, min(256, int(RUN_NS / part_ns))), done).run(count)
+        if len(first) == enough:
+            size = min(256, int(RUN_NS / part_ns), *(() if count is None else (count // (4 * threads),)))
+            _Crew(parts, work, max(1, size), done).run(threads)
             return
     work(parts if done is None else _noted(parts, 0, done))
 

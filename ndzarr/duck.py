@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from ndzarr import dask_bridge
 from ndzarr._typing import Box, DType, NDArray, Shape
 from ndzarr.errors import ArgumentError
 from ndzarr.functions import dispatch, ufuncs
@@ -108,16 +109,18 @@ class DuckArray(NDArrayOperatorsMixin):
         """The whole array as NumPy's; `copy=False` is refused, since reading makes one."""
         if copy is False:
             raise ArgumentError("a stored array cannot become a NumPy array without a copy; pass copy=None")
-        whole = np.asarray(load(self))
+        whole = self.compute()
         return whole if dtype is None else whole.astype(dtype, copy=False)
+
+    def compute(self) -> NDArray:
+        """The whole array as NumPy's, 0-d ones included. Raises MemoryLimitError above `options(max_result=)`."""
+        return np.asarray(load(self))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """NumPy's ufuncs, block by block. A dask array among the operands makes it a lazy dask array."""
         everything = (*inputs, *(kwargs.get("out") or ()))
         if not all(_known(type(x)) for x in everything):
             if any(_is_dask(type(x)) for x in everything):
-                from ndzarr import dask_bridge
-
                 return dask_bridge.dispatch_ufunc(ufunc, method, inputs, kwargs)
             return NotImplemented
         return ufuncs.call(ufunc, method, inputs, kwargs)
@@ -126,8 +129,6 @@ class DuckArray(NDArrayOperatorsMixin):
         """NumPy's functions; docs/functions.md says how each is done. A dask array among the arguments makes it dask's."""
         if not all(_known(kind) for kind in types):
             if any(_is_dask(kind) for kind in types):
-                from ndzarr import dask_bridge
-
                 return dask_bridge.dispatch_function(func, args, kwargs)
             return NotImplemented
         return dispatch.call(func, args, kwargs)
@@ -137,6 +138,14 @@ class DuckArray(NDArrayOperatorsMixin):
         from uuid import uuid4
 
         return type(self).__name__, uuid4().hex
+
+    def to_dask(self, chunks: Any = None, *, name: str | None = None, inline_array: bool = True) -> Any:
+        """A lazy dask array whose blocks are read when it is computed; needs dask. See `dask_bridge.to_dask`."""
+        return dask_bridge.to_dask(self, chunks, name=name, inline_array=inline_array)
+
+    def to_dask_array(self) -> Any:
+        """`to_dask()`, by the name that dask itself asks for."""
+        return self.to_dask()
 
     # ---- Python's protocols --------------------------------------------------------------------------------
 
@@ -276,4 +285,4 @@ def _known(kind: type) -> bool:
 
 
 def _is_dask(kind: type) -> bool:
-    return "dask" in sys.modules and kind.__module__.partition(".")[0] == "dask"
+    return "dask" in sys.modules and dask_bridge.is_dask(kind)

@@ -8,7 +8,7 @@ its inner chunks are planned again, inside it, and shared out once more.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -18,22 +18,27 @@ import numpy as np
 
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Coords, Key, NDArray
-from ndzarr.chunks import Chunks, Scratch, decode_ns
+from ndzarr.chunks import Chunks, Result, Scratch, ShardReader, ShardWriter, decode_ns
+from ndzarr.codecs.sharding_indexed import MISSING, Index
 from ndzarr.crew import THREADS_FROM_NS, Ledger, share
 from ndzarr.errors import ArgumentError, CorruptChunkError
 from ndzarr.fields import Field, field_dtype, field_of
 from ndzarr.fillvalue import element
+from ndzarr.keys import check_key
 from ndzarr.layout import Cell, Layout, Shard
 from ndzarr.memory import check_result, room
 from ndzarr.metadata import ArrayMeta
-from ndzarr.plan import Part, plan, within
-from ndzarr.scatter import lift, lower, put
+from ndzarr.plan import Part, count_parts, plan, within
+from ndzarr.scatter import fill, lift, lower, put, stretch
 from ndzarr.selection import Point, Selection
-from ndzarr.shards import Answer, Found, Indices, fetch
+from ndzarr.shards import Answer, Found, Indices, fetch, index_range
 from ndzarr.stores.base import Store
+from ndzarr.tiles import Tile, TileReader, part_of, tiles
 
 #: How many chunks an error lists.
 _TOLD = 1000
+#: One listing is cheaper than look-ups of one chunk in so many, or more.
+_LIST_FROM = 4
 
 
 class Engine:
@@ -70,10 +75,12 @@ class Engine:
 
     # ---- read --------------------------------------------------------------------------------
 
-    def read(self, selection: Selection, field: Field | None = None) -> Any:
+    def read(self, selection: Selection, field: Field | None = None, *, masked: bool = False) -> Any:
         """What `selection` selects, as a fresh array (or a scalar); with `field`, that part of each element.
 
-        Raises CorruptChunkError, StoreError, MissingChunkError (under `options(missing="raise")`), MemoryLimitError.
+        masked: under `options(missing="mask")` give a masked array, whose masked elements are those of chunks that were never
+        written and hold fill values. Raises CorruptChunkError, StoreError, MissingChunkError (under
+        `options(missing="raise")`), MemoryLimitError.
         """
         options = config.current()
         dtype = self.layout.dtype if field is None else field_dtype(self.layout.dtype, field)
@@ -81,14 +88,42 @@ class Engine:
         if options.max_result is not None:
             check_result(nbytes, f"reading {selection.shape} of {self.path!r}", "read it in slices", path=self.path)
         out = room(selection.work_shape, dtype, f"a result of shape {selection.shape}")
-        if out.size:
-            work = _Reader(self, out, field, options)
-            share(plan(selection, self.layout.objects), work, self._part_ns(selection), options.workers)
+        mask = np.zeros(out.shape, np.bool_) if masked and options.missing == "mask" else None
+        result = Result(out, field, options, mask)
+        if out.size and not (field is None and self._read_tiles(selection, result)):
+            share(plan(selection, self.layout.objects), _Reader(self, result), self._part_ns(selection), options.workers)
         trailing = out.shape[len(selection.work_shape) :]  # of a field that is itself an array
-        result = out.reshape(selection.shape + trailing)
-        return result[()] if selection.scalar else result
+        array = out.reshape(selection.shape + trailing)
+        if mask is not None:
+            array = self._chunks.masked(array, mask.reshape(array.shape), field)
+        return array[()] if selection.scalar else array
 
-    def read_point(self, index: tuple[int, ...]) -> Any:
+    def _read_tiles(self, selection: Selection, result: Result) -> bool:
+        """Read by tiles, the way of a rectangle of plain chunks in a store of ours; False where that is not what it is.
+
+        Safe: it differs from the general way in what `tiles.TileReader`, `Pipeline.quick` and `Store.shortcut` say only, and
+        what any of them does not take at once is read the general way. Keys are checked by that of the last chunk: they differ
+        in digits, and none has more of them.
+        """
+        layout = self.layout
+        found = tiles(selection, layout)
+        if found is None:
+            return False
+        count, items = found
+        pipeline = layout.uniform.pipeline  # type: ignore[union-attr]  # there are no tiles of another layout
+        fetch = self.store.shortcut(self._chunks.most(pipeline) + 1)
+        if fetch is None or pipeline.quick() is None:
+            return False
+        check_key(layout.key(tuple([axis.count - 1 for axis in layout.objects.axes])))
+
+        def general(tile: Tile) -> None:
+            self._read_part(part_of(tile, layout), result, Scratch())
+
+        work = TileReader(fetch, pipeline, result.out, general)
+        share(items, work, self._part_ns(selection), result.options.workers, count=count)
+        return True
+
+    def read_point(self, index: tuple[int, ...], *, masked: bool = False) -> Any:
         """One element, for plain ints already within bounds: the shortest way from an index to a scalar.
 
         Does what `read` does for a selection of Points only; a test compares the two.
@@ -102,8 +137,9 @@ class Engine:
             local.append(i - axis.start(coord))
         spot = tuple(coords)
         cell = layout.uniform or layout.cell(spot)
-        if cell.shard is not None:
-            return self.read(Selection(tuple([Point(i) for i in index]), (), (), scalar=True))
+        if cell.shard is not None or (masked and layout.dtype.names and config.current().missing == "mask"):
+            # A record of a masked array has a mask for each field.
+            return self.read(Selection(tuple([Point(i) for i in index]), (), (), scalar=True), masked=masked)
         pipeline = cell.pipeline
         if pipeline.raw:
             offset = 0
@@ -120,76 +156,56 @@ class Engine:
             data = self.store.get(layout.key(spot), self._range or self._chunks.reach(pipeline))
             if data is not None:
                 return _own(self._chunks.decode(pipeline, data, None, spot)[tuple(local)])
-        self._chunks.missing(spot, config.current())
+        if self._chunks.allowed(spot, config.current()) and masked:
+            return np.ma.masked
         return _own(element(layout.fill, layout.dtype)[()]) if layout.dtype.kind == "O" else _own(layout.fill)
 
-    def _read_part(self, part: Part, out: NDArray, field: Field | None, options: config.Options, scratch: Scratch) -> None:
+    def _read_part(self, part: Part, result: Result, scratch: Scratch) -> None:
         layout = self.layout
         cell = layout.uniform or layout.cell(part.coords)
         if cell.shard is not None:
-            self._read_shard(part, cell, cell.shard, out, field, options)
+            self._read_shard(part, cell, cell.shard, result)
             return
         pipeline = cell.pipeline
-        if pipeline.raw and part.simple and not part.whole and field is None and self._read_span(part, cell, out, options):
+        if pipeline.raw and part.simple and not part.whole and result.field is None and self._read_span(part, cell, result):
             return
         data = self.store.get(layout.key(part.coords), self._range or self._chunks.reach(pipeline))
         if data is None:
-            self._chunks.missing(part.coords, options)
-            self._chunks.blank(part, out, field)
+            self._chunks.missing(part, result, part.coords)
         else:
-            self._chunks.unpack(part, data, pipeline, out, field, scratch, part.coords)
+            self._chunks.unpack(part, data, pipeline, result, scratch, part.coords)
 
-    def _read_span(self, part: Part, cell: Cell, out: NDArray, options: config.Options) -> bool:
+    def _read_span(self, part: Part, cell: Cell, result: Result) -> bool:
         """Read only the bytes between the first and the last element wanted; False when that is most of the chunk.
 
         Safe: the elements of a raw chunk lie at known offsets, `np.ndarray` refuses strides that leave the buffer, and an
         object too short for the range is refused here.
         """
         layout = self.layout
-        itemsize = layout.dtype.itemsize
-        first = last = 0
-        shape: list[int] = []
-        strides: list[int] = []
-        stride = itemsize
-        for entry, extent in zip(reversed(part.source), reversed(cell.chunk.shape), strict=True):
-            if type(entry) is slice:
-                count = -(-(entry.stop - entry.start) // entry.step)
-                first += entry.start * stride
-                last += (entry.start + (count - 1) * entry.step) * stride
-                shape.append(count)
-                strides.append(entry.step * stride)
-            else:
-                first += entry * stride  # type: ignore[assignment]  # a simple part has ints and slices only
-                last += entry * stride  # type: ignore[assignment]  # likewise
-            stride *= extent
-        stop = last + itemsize
-        if (stop - first) * 2 > cell.chunk.nbytes:
+        wanted = stretch(part, cell.chunk)
+        if wanted is None:
             return False
-        data = self.store.get(layout.key(part.coords), ByteRange(first, stop))
+        first, nbytes, shape, strides = wanted
+        data = self.store.get(layout.key(part.coords), ByteRange(first, first + nbytes))
         if data is None:
-            self._chunks.missing(part.coords, options)
-            self._chunks.blank(part, out, None)
+            self._chunks.missing(part, result, part.coords)
             return True
-        if len(data) != stop - first:
-            raise self._chunks.short(part.coords, first, len(data), stop - first)
-        out[part.target] = np.ndarray(shape[::-1], layout.dtype, data, 0, strides[::-1])
+        if len(data) != nbytes:
+            raise self._chunks.short(part.coords, first, len(data), nbytes)
+        result.out[part.target] = np.ndarray(shape, layout.dtype, data, 0, strides)
         return True
 
-    def _read_shard(
-        self, part: Part, cell: Cell, shard: Shard, out: NDArray, field: Field | None, options: config.Options
-    ) -> None:
+    def _read_shard(self, part: Part, cell: Cell, shard: Shard, result: Result) -> None:
         """Read the inner chunks of one shard that a part touches, and no more of it than they take."""
         parts = list(plan(within(part), shard.grid))
         found = self._fetch(part.coords, cell, shard, [shard.position(inner.coords) for inner in parts])
         if found is None:
-            self._chunks.missing(part.coords, options)
-            self._chunks.blank(part, out, field)
+            self._chunks.missing(part, result, part.coords)
             return
-        place = lift(part, out) if part.simple else np.empty_like(lift(part, out))
-        work = _ShardReader(self._chunks, part.coords, shard, found, place, field, options)
-        share(iter(parts), work, decode_ns(shard.pipeline), options.workers)
-        if not part.simple:
-            lower(part, place, out)
+        place = result.lift(part)
+        work = ShardReader(self._chunks, part.coords, shard, found, place)
+        share(iter(parts), work, decode_ns(shard.pipeline), result.options.workers, count=len(parts))
+        result.lower(part, place)
 
     def _fetch(self, coords: Coords, cell: Cell, shard: Shard, positions: Sequence[int]) -> Found | None:
         """The encoded inner chunks of one shard, all of one version of it; None when there is no such object."""
@@ -220,6 +236,49 @@ class Engine:
             return self.store.get_tagged(key, range)
         data = self.store.get(key, range)
         return None if data is None else (data, None)
+
+    # ---- what there is, without reading chunks ----------------------------------------------------------
+
+    def presence(self, selection: Selection) -> Any:
+        """Booleans shaped like a read of `selection`: True where the element lies in a chunk that exists.
+
+        Costs one look-up an object, or one listing where most of the grid is touched, and the index of each shard. A shard
+        inside a shard, or one that other codecs follow, is one chunk.
+        """
+        out = room(selection.work_shape, np.dtype(bool), f"a result of shape {selection.shape}")
+        objects = self.layout.objects
+        # A listing tells of objects only, and costs as much as there are.
+        listed = None
+        if self.layout.grid is objects and count_parts(selection, objects) * _LIST_FROM >= objects.nchunks > _LIST_FROM:
+            listed = set(self.stored())
+        for part in plan(selection, objects) if out.size else ():
+            cell = self.layout.uniform or self.layout.cell(part.coords)
+            if cell.shard is None:
+                fill(part, out, self.size(part.coords) is not None if listed is None else part.coords in listed)
+                continue
+            index = self.index(part.coords, cell.shard)
+            if index is None:
+                fill(part, out, False)
+                continue
+            place = lift(part, out)
+            for inner in plan(within(part), cell.shard.grid):
+                fill(inner, place, not bool((index[1][cell.shard.position(inner.coords)] == MISSING).all()))
+            if not part.simple:
+                lower(part, place, out)
+        found = out.reshape(selection.shape)
+        return found[()] if selection.scalar else found
+
+    def size(self, coords: Coords) -> int | None:
+        """How many bytes the object at `coords` has; None where there is none."""
+        return self.store.size(self.layout.key(coords))
+
+    def index(self, coords: Coords, shard: Shard) -> tuple[Hashable, Index] | None:
+        """The tag and the index of a shard as it is now; None where there is none. Raises CorruptChunkError."""
+        answer = self._ask(self.layout.key(coords), index_range(shard.codec))
+        try:
+            return None if answer is None else (answer[1], shard.codec.read_index(answer[0]))
+        except CorruptChunkError as error:
+            raise self._chunks.named(error, coords) from error
 
     # ---- write --------------------------------------------------------------------------------
 
@@ -309,8 +368,8 @@ class Engine:
             if value is None and found is None:
                 return
             made: dict[int, Buffer | None] = {}
-            work = _ShardWriter(self._chunks, part.coords, shard, found, value, field, options, made)
-            share(iter(parts), work, decode_ns(shard.pipeline), options.workers)
+            work = ShardWriter(self._chunks, part.coords, shard, found, value, field, options, made)
+            share(iter(parts), work, decode_ns(shard.pipeline), options.workers, count=len(parts))
             if not made:
                 return
             if found is None:
@@ -415,15 +474,13 @@ def _own(scalar: Any) -> Any:
 @dataclass(slots=True)
 class _Reader:
     engine: Engine
-    out: NDArray
-    field: Field | None
-    options: config.Options
+    result: Result
 
     def __call__(self, parts: Iterator[Part]) -> None:
         scratch = Scratch()
-        read, out, field, options = self.engine._read_part, self.out, self.field, self.options
+        read, result = self.engine._read_part, self.result
         for part in parts:
-            read(part, out, field, options, scratch)
+            read(part, result, scratch)
 
 
 @dataclass(slots=True)
@@ -438,57 +495,3 @@ class _Writer:
         write, value, field, options = self.engine._write_part, self.value, self.field, self.options
         for part in parts:
             write(part, value, field, options, scratch)
-
-
-@dataclass(slots=True)
-class _ShardReader:
-    """Reads inner chunks of one shard."""
-
-    chunks: Chunks
-    coords: Coords
-    shard: Shard
-    found: Found
-    out: NDArray
-    field: Field | None
-    options: config.Options
-
-    def __call__(self, parts: Iterator[Part]) -> None:
-        chunks, shard, out, field, scratch = self.chunks, self.shard, self.out, self.field, Scratch()
-        for part in parts:
-            data = self.found.get(shard.position(part.coords))
-            if data is None:
-                chunks.missing(self.coords, self.options, part.coords)
-                chunks.blank(part, out, field)
-            else:
-                chunks.unpack(part, data, shard.pipeline, out, field, scratch, self.coords, part.coords)
-
-
-@dataclass(slots=True)
-class _ShardWriter:
-    """Makes the new bytes of inner chunks of one shard, by position in `made`; None for those to be left out."""
-
-    chunks: Chunks
-    coords: Coords
-    shard: Shard
-    found: Found | None
-    value: NDArray | None
-    field: Field | None
-    options: config.Options
-    made: dict[int, Buffer | None]
-
-    def __call__(self, parts: Iterator[Part]) -> None:
-        chunks, pipeline, value, field, scratch = self.chunks, self.shard.pipeline, self.value, self.field, Scratch()
-        for part in parts:
-            position = self.shard.position(part.coords)
-            if value is not None and part.whole and field is None:
-                self.made[position] = scratch.leave(chunks.overwrite(part, value, pipeline, scratch, self.options))
-                continue
-            data = None if self.found is None else self.found.get(position)
-            if value is None and data is None:
-                continue
-            chunk = chunks.opened(data, pipeline, scratch, self.coords, part.coords)
-            if value is not None:
-                put(part, chunk if field is None else field_of(chunk, field), value)
-            elif not chunks.wipe(part, chunk):
-                continue
-            self.made[position] = scratch.leave(chunks.pack(pipeline, chunk, self.options))

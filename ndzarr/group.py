@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from ndzarr import display, nodes
+from ndzarr import config, display, nodes
 from ndzarr.creation import new_array, new_group
 from ndzarr.errors import ArgumentError, NodeNotFoundError
 from ndzarr.formats.consolidated import Consolidated
@@ -39,7 +39,7 @@ class Group(Node, MutableMapping[str, Any]):
         *,
         writable: bool = False,
         allow_pickle: bool = False,
-        missing: Literal["fill", "raise"] | None = None,
+        missing: config.Missing | None = None,
         consolidated: Consolidated | None = None,
     ) -> None:
         """`consolidated`: what to go by instead of looking."""
@@ -219,7 +219,7 @@ def read_group(
     *,
     writable: bool,
     allow_pickle: bool = False,
-    missing: Literal["fill", "raise"] | None = None,
+    missing: config.Missing | None = None,
 ) -> Group:
     """The group with these metadata; with its consolidated metadata if it is opened for reading only."""
     consolidated = None if writable else nodes.read_consolidated(store, path, meta)

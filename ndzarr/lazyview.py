@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
@@ -13,9 +14,10 @@ from ndzarr.accessors import select_outer, select_points
 from ndzarr.assignment import cast, check_value, spread
 from ndzarr.duck import DuckArray
 from ndzarr.engine import Engine
-from ndzarr.errors import ArgumentError, ReadOnlyError, SelectionError
+from ndzarr.errors import ArgumentError, MemoryLimitError, ReadOnlyError, SelectionError
 from ndzarr.fields import Field, field_dtype, split_fields
 from ndzarr.grid import Axis
+from ndzarr.memory import check_result
 from ndzarr.operand import Borders
 from ndzarr.selection import LateSelectionError, Selection, select
 from ndzarr.stores.base import Store
@@ -37,6 +39,10 @@ class Base(Protocol):
 
     def placed(self) -> tuple[Hashable, Any]:
         """See `DuckArray.placed`."""
+
+    @property
+    def writable(self) -> bool:
+        """See `node.Node`."""
 
     def _read(self, engine: Engine, selection: Selection, field: Field | None = None) -> Any:
         """What `engine.read` gives under the handle's own policies."""
@@ -119,7 +125,7 @@ class LazyView(DuckArray):
     @property
     def writable(self) -> bool:
         """Whether the view may be written: not if it is broadcast, nor if the handle was opened for reading."""
-        return not self._readonly and bool(getattr(self._base, "writable", True))
+        return not self._readonly and self._base.writable
 
     def borders(self) -> tuple[Borders, ...]:
         """See `operand.Operand`."""
@@ -256,17 +262,35 @@ class LazyView(DuckArray):
     # ---- reading --------------------------------------------------------------------------------
 
     def compute(self) -> NDArray:
-        """Read the view: an array of its shape, 0-d ones included."""
-        return self._fetch(self._transform.selection())
+        """Read the view: an array of its shape, 0-d ones included.
+
+        Raises what reading the array raises, MemoryLimitError above `options(max_result=)` or where there is no room.
+        """
+        return self.read_box(tuple([slice(0, n) for n in self.shape]))
 
     def read_box(self, box: Box) -> NDArray:
         """See `operand.Operand`."""
-        return self._fetch(self._transform.box_selection(box))
-
-    def _fetch(self, access: Access) -> NDArray:
+        try:
+            access = self._transform.box_selection(box)
+        except MemoryError as error:  # index arrays that had to be made
+            raise self._no_room(math.prod([s.stop - s.start for s in box])) from error
         selection = access.selection
+        repeated = len(access.axes) != len(access.shape)
+        if repeated:
+            # The engine sees what is read, not how often it is repeated.
+            nbytes = math.prod(access.shape) * self._dtype.itemsize
+            check_result(nbytes, f"reading {access.shape} of {self!r}", "read it in slices", path=self._base.path)
         work = self._base._read(self._engine_for(selection), selection, self._field or None)
-        return access.view(work)
+        if not repeated:
+            return access.view(work)
+        try:
+            return access.view(work)
+        except (MemoryError, ValueError) as error:
+            raise self._no_room(math.prod(access.shape)) from error
+
+    def _no_room(self, size: int) -> MemoryLimitError:
+        nbytes = size * self._dtype.itemsize
+        return MemoryLimitError(f"no memory for {nbytes} bytes of {self!r}", path=self._base.path, found=nbytes)
 
     def _engine_for(self, selection: Selection) -> Engine:
         """The array's engine as it is now; SelectionError where what is selected is no longer there."""

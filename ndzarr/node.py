@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Literal
 
+from ndzarr import config
 from ndzarr.attributes import Attributes
 from ndzarr.errors import ReadOnlyError
 from ndzarr.metadata import ArrayMeta, GroupMeta
@@ -16,9 +16,7 @@ class Node:
 
     __slots__ = ("__weakref__", "_allow_pickle", "_attrs", "_missing", "_path", "_store", "_writable")
 
-    def __init__(
-        self, store: Store, path: str, *, writable: bool, allow_pickle: bool, missing: Literal["fill", "raise"] | None
-    ) -> None:
+    def __init__(self, store: Store, path: str, *, writable: bool, allow_pickle: bool, missing: config.Missing | None) -> None:
         self._store = store
         self._path = path
         self._writable = writable

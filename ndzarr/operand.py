@@ -55,17 +55,17 @@ class Borders:
         last = self.axis.start(coord) + self.axis.valid(coord) - 1
         return max(0, self.length - 1 - (last - self.start) // self.step)
 
-    def stops(self, wanted: int) -> list[int]:
+    def stops(self, wanted: int, *, inside: bool = False) -> list[int]:
         """Where blocks of about `wanted` elements end, the last at `length`: at borders where these are near enough.
 
-        A block is never longer than `wanted` or one chunk, whichever is more.
+        A block is never longer than `wanted` or one chunk, whichever is more; with `inside`, which cuts chunks, than `wanted`.
         """
         found: list[int] = []
         position = 0
         while position < self.length:
             stop = self.below(min(position + max(1, wanted), self.length))
             if stop <= position:  # a chunk longer than wanted
-                stop = self.above(position)
+                stop = min(self.above(position), position + max(1, wanted) if inside else self.length)
             found.append(stop)
             position = stop
         return found

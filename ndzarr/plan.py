@@ -15,6 +15,7 @@ that NumPy's "the last value stays" holds chunk by chunk.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -84,6 +85,17 @@ def plan(selection: Selection, grid: Grid) -> Iterator[Part]:
             all(c.whole for c in cuts),
             simple,
         )
+
+
+def count_parts(selection: Selection, grid: Grid) -> int:
+    """How many parts `plan` makes, at the cost of cutting each axis once."""
+    if 0 in selection.shape:
+        return 0
+    picks = list(zip(selection.picks, grid.axes, strict=True))
+    count = math.prod([len(_cuts(pick, axis)) for pick, axis in picks if type(pick) is not Gather])
+    if selection.gather_axis is not None:
+        count *= sum(1 for _ in _point_groups([axis.find_many(pick.indices) for pick, axis in picks if type(pick) is Gather]))
+    return count
 
 
 def within(part: Part) -> Selection:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ndzarr._typing import NDArray
+from ndzarr._typing import NDArray, Shape
+from ndzarr.codecs.base import ChunkSpec
 from ndzarr.plan import AxisIndex, Part
 
 
@@ -63,6 +64,31 @@ def lower(part: Part, piece: NDArray, out: NDArray) -> None:
         place[rest] = np.moveaxis(piece, part.gather_axis, 0)
     else:
         out[_mesh(part.target, out)] = piece
+
+
+def stretch(part: Part, chunk: ChunkSpec) -> tuple[int, int, Shape, Shape] | None:
+    """The bytes of a raw chunk between the first and the last element that a simple part takes of it.
+
+    As where they begin, how many they are, and the shape and strides in them of what is wanted; None where that is most of
+    the chunk, so that the whole chunk may as well be read.
+    """
+    first = last = 0
+    shape: list[int] = []
+    strides: list[int] = []
+    stride = chunk.dtype.itemsize
+    for entry, extent in zip(reversed(part.source), reversed(chunk.shape), strict=True):
+        if type(entry) is slice:
+            count = -(-(entry.stop - entry.start) // entry.step)
+            first += entry.start * stride
+            last += (entry.start + (count - 1) * entry.step) * stride
+            shape.append(count)
+            strides.append(entry.step * stride)
+        else:
+            first += entry * stride  # type: ignore[assignment]  # a simple part has ints and slices only
+            last += entry * stride  # type: ignore[assignment]  # likewise
+        stride *= extent
+    nbytes = last + chunk.dtype.itemsize - first
+    return None if nbytes * 2 > chunk.nbytes else (first, nbytes, tuple(shape[::-1]), tuple(strides[::-1]))
 
 
 def fill(part: Part, out: NDArray, value: Any) -> None:

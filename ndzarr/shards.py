@@ -49,6 +49,11 @@ class Found:
         return None if place is None else memoryview(self.data)[place[0] : place[0] + place[1]]
 
 
+def index_range(codec: ShardingCodec) -> ByteRange:
+    """Where the index of a shard lies in it."""
+    return ByteRange(0, codec.index_nbytes) if codec.at_start else ByteRange(-codec.index_nbytes)
+
+
 def fetch(
     codec: ShardingCodec, positions: Sequence[int], known: tuple[Hashable, Index] | None, most: int
 ) -> Generator[list[ByteRange], list[Answer], Found | None]:
@@ -65,8 +70,7 @@ def fetch(
         if len(data) <= most:
             return Found(codec, codec.split(data), tag, data, {})
         known = None
-    end = codec.index_nbytes
-    where = ByteRange(0, end) if codec.at_start else ByteRange(-end)
+    where = index_range(codec)
     for _ in range(_TRIES):
         fresh = known is None
         if known is None:

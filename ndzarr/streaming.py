@@ -113,7 +113,7 @@ def cut(
             fits = limit // max(1, math.prod(lengths))
             if axis not in whole and fits > 1:
                 lengths[axis] = min(max(lengths[axis], goal[axis]), lengths[axis] * fits)
-    return Cut(tuple(b.stops(max(1, n)) for b, n in zip(borders, lengths, strict=True)))
+    return Cut(tuple(b.stops(max(1, n), inside=bool(whole)) for b, n in zip(borders, lengths, strict=True)))
 
 
 def _borders(operands: Sequence[Any], shape: Shape, objects: bool) -> tuple[list[Borders], list[int], list[int]]:

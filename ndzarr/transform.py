@@ -76,7 +76,7 @@ class Transform:
 
     @classmethod
     def of(cls, selection: Selection) -> Transform:
-        """The view that a selection makes of what it selects from."""
+        """The view that a selection makes of what it selects from. Its tables may be the caller's own index arrays."""
         shape = selection.shape
         if 0 in shape:
             return cls._stretched(shape, [Fixed(0)] * len(selection.picks))
@@ -93,8 +93,7 @@ class Transform:
                 maps.append(Affine(group[0], first, step) if group else Fixed(first))
             else:
                 group = next(rest) if isinstance(pick, Take) else gathered or ()
-                # A copy: the index array is the caller's, who may change it before anything is read.
-                values = np.array(pick.indices, np.intp).reshape([shape[axis] for axis in group])
+                values = pick.indices.reshape([shape[axis] for axis in group])
                 maps.append(_tidy(group, values))
         return cls(shape, tuple(maps))
 
@@ -106,7 +105,7 @@ class Transform:
     # ---- views of views --------------------------------------------------------------------------------
 
     def composed(self, inner: Transform) -> Transform:
-        """The view of the array that `inner` makes of this view."""
+        """The view of the array that `inner` makes of this view; none of its tables is one of `inner`, which may change."""
         if 0 in inner.shape:
             return self._stretched(inner.shape, self.maps)
         return Transform(inner.shape, tuple([_through(m, inner) for m in self.maps]))
@@ -199,14 +198,14 @@ class Transform:
     def selection(self) -> Access:
         """The selection over the array that reads or writes the view."""
         whole = tuple([slice(0, n) for n in self.shape])
-        return self.box_selection(whole) if self._straight is not None else self._gathered()
+        return self.box_selection(whole)
 
     def box_selection(self, box: Box) -> Access:
         """The selection that reads or writes a box of the view; without detours where all maps are Fixed or Affine."""
         straight = self._straight
-        if straight is None:
-            return self.boxed(box).selection()
         shape = _box_shape(box)
+        if straight is None:
+            return (self if shape == self.shape else self.boxed(box))._gathered()
         if 0 in shape:
             return self._nothing(shape)
         picks: list[Pick] = []

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class ZArray(Node, DuckArray):
         *,
         writable: bool = False,
         allow_pickle: bool = False,
-        missing: Literal["fill", "raise"] | None = None,
+        missing: config.Missing | None = None,
     ) -> None:
         super().__init__(store, path, writable=writable, allow_pickle=allow_pickle, missing=missing)
         # The one attribute that changes, with everything that goes by the shape. Each operation takes it once, so that
@@ -195,12 +195,12 @@ class ZArray(Node, DuckArray):
                         break
                     point.append(i if i >= 0 else i + n)
                 else:
-                    return engine.read_point(tuple(point))
+                    return engine.read_point(tuple(point), masked=True)
         index, fields = split_fields(index, meta.dtype)
         selection = select(index, meta.shape)
         if isinstance(fields, list):
-            return self._read(engine, selection)[fields]
-        return self._read(engine, selection, fields)
+            return self._read(engine, selection, masked=True)[fields]
+        return self._read(engine, selection, fields, masked=True)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """What `a[index] = value` does to a NumPy array: cast, broadcast, the last of repeated indices stays.
@@ -223,9 +223,9 @@ class ZArray(Node, DuckArray):
         for name in fields:
             self._write(engine, selection, packed[name], name)
 
-    def _read(self, engine: Engine, selection: Selection, field: Field | None = None) -> Any:
+    def _read(self, engine: Engine, selection: Selection, field: Field | None = None, *, masked: bool = False) -> Any:
         with self._policy():
-            return engine.read(selection, field)
+            return engine.read(selection, field, masked=masked)
 
     def _policy(self) -> AbstractContextManager[object]:
         return nullcontext() if self._missing is None else config.options(missing=self._missing)
@@ -236,6 +236,18 @@ class ZArray(Node, DuckArray):
         nested = not isinstance(value, np.ndarray) and dtype.base.kind in "OT"
         selection, array = spread(array, selection, dtype.shape, nested=nested)
         engine.write(selection, array, field)
+
+    def presence(self, index: Any = ...) -> Any:
+        """Which elements of `z[index]` were ever written, as booleans: True where the element lies in a chunk that exists.
+
+        Exact inside shards too, whose indices are read; no chunk is. Chunks of nothing but fill values are not stored unless
+        `options(write_empty=True)`, so that they count as never written. Raises what `z[index]` raises.
+        """
+        engine = self._engine
+        index, fields = split_fields(index, engine.meta.dtype)
+        found = engine.presence(select(index, engine.meta.shape))
+        inner = engine.meta.dtype[fields].shape if isinstance(fields, str) else ()
+        return np.repeat(found, math.prod(inner)).reshape(found.shape + inner) if inner else found
 
     @property
     def oindex(self) -> Indexer:
@@ -408,7 +420,7 @@ class Indexer:
 
     def __getitem__(self, index: Any) -> Any:
         engine = self._array._engine
-        return self._array._read(engine, self._select(index, engine))
+        return self._array._read(engine, self._select(index, engine), masked=True)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self._array._check_writable()

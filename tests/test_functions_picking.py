@@ -40,8 +40,14 @@ def test_take_into_arrays() -> None:
             np.testing.assert_array_equal(out, a[[6, 0, 6]])
         with pytest.raises(ValueError):
             np.take(z, [0], 0, np.zeros((3, 5), "i4"))
-        with pytest.raises(TypeError):
-            np.take(z, [0], 0, np.zeros((1, 5), "i8"))  # an odd rule of NumPy's
+        for kind in ("i8", "i2", "f4"):  # which of them are refused depends on NumPy's version
+            try:
+                want = np.take(a, [0], 0, np.zeros((1, 5), kind))
+            except TypeError:
+                with pytest.raises(TypeError):
+                    np.take(z, [0], 0, np.zeros((1, 5), kind))
+            else:
+                np.testing.assert_array_equal(np.take(z, [0], 0, np.zeros((1, 5), kind)), want)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -80,26 +86,22 @@ def test_triangles_and_diagonals(seed: int) -> None:
         compare(choose, lambda x: np.ediff1d(x, [1, 2], 0), a)
 
 
-def test_blocks_beyond_the_diagonal_are_not_read() -> None:
-    z = ndzarr.create_array(None, shape=(64, 64), dtype="f8", chunks=(16, 16))
-    z[...] = 1
-    store = z.store
+def test_blocks_beyond_the_diagonal_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    z = ndzarr.full((64, 64), 1.0, dtype="f8", chunks=(16, 16))
+    boxes: list[Any] = []
+    read_box = type(z).read_box
 
-    reads: list[str] = []
-    original = type(store).get
+    def counted(self: Any, box: Any) -> Any:
+        boxes.append(box)
+        return read_box(self, box)
 
-    def get(self: Any, key: str, *args: Any, **kwargs: Any) -> Any:
-        reads.append(key)
-        return original(self, key, *args, **kwargs)
-
-    type(store).get = get
-    try:
+    monkeypatch.setattr(type(z), "read_box", counted)
+    for function in (np.tril, np.triu):
+        boxes.clear()
         with ndzarr.options(working_memory=1, workers=1):
-            found = np.tril(z)
-    finally:
-        type(store).get = original
-    np.testing.assert_array_equal(found, np.tril(np.ones((64, 64))))
-    assert len(reads) == 10
+            found = function(z)
+        np.testing.assert_array_equal(found, function(np.ones((64, 64))))
+        assert len(boxes) == 10
 
 
 def test_memory_of_conditions_is_bounded() -> None:

@@ -166,3 +166,352 @@ def test_compositions(part: int, record_property: Callable[[str, object], None])
     record_property("count: lazy compositions compared with NumPy, each read and written", done)
     assert not problems, f"{len(problems)} of {done}:" + "".join(problems)
     assert done == wanted
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 1, 0)])
+@pytest.mark.parametrize("dtype", ["T", "i4"])
+def test_which_of_repeated_indices_stays(order: tuple[int, ...], dtype: str) -> None:
+    """As of an array: NumPy goes by the memory order of the index, in which strings in nested lists have no say."""
+    points = np.array([[[6, 1], [9, 8]], [[0, 8], [13, 3]], [[2, 13], [8, 9]], [[6, 0], [4, 11]]])
+    index = np.ascontiguousarray(points.transpose(order)).transpose(np.argsort(order))
+    a = np.zeros(14, "i4") if dtype == "i4" else np.full(14, "x", np.dtypes.StringDType())
+    value = np.arange(42, 58).reshape(4, 2, 2).astype("i4" if dtype == "i4" else "U2")
+    for given in (value, np.asfortranarray(value), value.tolist()):
+        z = ndzarr.array(np.concatenate([a, a]), chunks=(5,))
+        expected = a.copy()
+        expected[index] = given
+        z.lazy[::-1][4:18][index] = given
+        assert z[...][::-1][4:18].tolist() == expected.tolist()
+
+
+def test_compositions_reach_everything() -> None:
+    """Or the count above would say little: reads of many elements by every kind of pick, writes done and writes refused."""
+    picks: set[str] = set()
+    large = refused = 0
+    for number in range(400):
+        choices = RandomChoices(f"reach-{number}")
+        z, data = arrays(choices)
+        model, view, _ = compose(choices, z, data)
+        picks |= {type(pick).__name__ for pick in view._transform.selection().selection.picks}
+        large += model.flat.size > 4
+        before = data.copy()
+        assert assign(choices, model, view)[1] is None
+        refused += model.readonly or same_values(before, data)
+    assert picks == {"Point", "Span", "Take", "Gather"}
+    assert large > 200
+    assert 60 < refused < 300
+
+
+# ---- what it costs ----
+
+
+@pytest.fixture
+def watched() -> tuple[Any, Any]:
+    store = ndzarr.FaultStore(ndzarr.MemoryStore())
+    z = ndzarr.array(np.arange(60).reshape(5, 12), store=store, chunks=(2, 5), zarr_format=2)
+    store.clear()
+    return z, store
+
+
+def test_composing_asks_the_store_nothing(watched: tuple[Any, Any]) -> None:
+    z, store = watched
+    view = z.lazy[1:, ::-1]
+    view = view.oindex[[0, 2], 3:].permuted((1, 0)).expanded(0)[0].vindex[[1, 2], [0, 1]]
+    view = view.broadcast((3, 2)).diagonal().reshaped((2, 1)).squeezed()[..., None]
+    assert view.shape == (2, 1)
+    assert repr(view)
+    assert view.borders()
+    assert view.object_borders()
+    assert not store.log
+    view.compute()
+    assert {call.op for call in store.log} == {"get"}
+
+
+def test_only_touched_chunks_are_asked_for(watched: tuple[Any, Any]) -> None:
+    z, store = watched
+    view = z.lazy[::2, 3:8].permuted((1, 0))  # rows 0, 2, 4 and columns 3 to 7
+    store.clear()
+    np.asarray(view[:2, 1:])
+    assert sorted(call.key for call in store.log) == ["1.0", "2.0"]
+    store.clear()
+    view[0, 0] = 7
+    assert [(call.op, call.key) for call in store.log] == [("get", "0.0"), ("set", "0.0")]
+    store.clear()
+    z.lazy[:, ::-1][0:2, 7:12] = 3  # one whole chunk, seen from behind
+    assert [(call.op, call.key) for call in store.log] == [("set", "0.0")]
+    store.clear()
+    z.lazy.vindex[[0, 4, 4], [0, 11, 11]][1:] = [5, 6]
+    assert [(call.op, call.key) for call in store.log] == [("get", "2.2"), ("set", "2.2")]
+    assert z[4, 11] == 6
+
+
+# ---- components of complex numbers ----
+
+
+def test_components_are_written_in_one_step() -> None:
+    """Whoever writes real parts does not undo what another writes to imaginary ones."""
+    z = ndzarr.zeros((64,), dtype="c16", chunks=16)
+    parts = (z.lazy[...].real, z.lazy[...].imag)
+    threads = [
+        threading.Thread(target=lambda view=view, k=k: [view.__setitem__(i, k + i) for i in range(64)])
+        for k, view in enumerate(parts, start=1)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert np.array_equal(z[...], np.arange(64) + 1 + 1j * (np.arange(64) + 2))
+
+
+def test_components_of_real_numbers() -> None:
+    z = ndzarr.array(np.arange(6).reshape(2, 3))
+    view = z.lazy[...]
+    assert view.real is view
+    assert value_difference(view.imag.copy(), np.zeros((2, 3), int)) is None
+    with pytest.raises(ValueError, match="read-only"):
+        view.imag[0] = 1
+
+
+def test_components_of_what_was_never_written() -> None:
+    z = ndzarr.create_array(None, shape=(4,), chunks=2, dtype="c8", fill_value=1 + 2j)
+    assert z.lazy[...].imag.compute().tolist() == [2.0] * 4
+    z.lazy[...].real[1:3] = 5
+    assert z[...].tolist() == [1 + 2j, 5 + 2j, 5 + 2j, 1 + 2j]
+
+
+# ---- fields ----
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=repr)
+def test_fields(layout: dict[str, Any]) -> None:
+    data = expressions.pattern((7, 5), RECORDS)
+    z = ndzarr.array(data, **layout)
+    assert value_difference(z.lazy["a"].compute(), data["a"].copy()) is None
+    assert value_difference(z.lazy["a", 3:5].compute(), data["a"][3:5].copy()) is None
+    assert value_difference(z.lazy[["a", "t"]][1:].compute(), data[["a", "t"]][1:].copy()) is None
+    assert value_difference(z.lazy["s"]["q"][::-1].compute(), data["s"]["q"][::-1].copy()) is None
+    assert value_difference(z.lazy["c"].imag[:, 2].compute(), data["c"].imag[:, 2].copy()) is None
+    z.lazy["s"][::2]["p"] = np.arange(20).reshape(4, 5)
+    data["s"][::2]["p"] = np.arange(20).reshape(4, 5)
+    z.lazy["c"].imag[1] = z.lazy["c"].real[2]
+    data["c"].imag[1] = data["c"].real[2]
+    z.lazy[...]["a", 0] = 9
+    data["a"][0] = 9
+    part = data[["a", "t"]][::-1].copy()
+    z.lazy[["a", "t"]][...] = part
+    data[["a", "t"]] = part
+    z.lazy[:3][["t", "a"]] = np.zeros(5, data[["t", "a"]].dtype)
+    data[:3][["t", "a"]] = np.zeros(5, data[["t", "a"]].dtype)
+    assert same_values(z[...], data)
+    for wrong, error in (("none", ValueError), (["a", "none"], KeyError), ((0, "none"), IndexError)):
+        with pytest.raises(error):
+            z.lazy[wrong]
+    with pytest.raises(IndexError):
+        z.lazy["a"]["a"]
+
+
+def test_a_field_of_arrays_is_read_not_viewed() -> None:
+    z = ndzarr.array(np.zeros(3, [("a", "i4"), ("b", "f4", (2,))]), zarr_format=2)
+    assert z.lazy["a"].compute().tolist() == [0, 0, 0]
+    with pytest.raises(ndzarr.ArgumentError, match=r"elements are arrays of shape \(2,\)"):
+        z.lazy["b"]
+
+
+# ---- errors ----
+
+A = np.arange(24).reshape(4, 6)
+WRONG: dict[str, Callable[[Any], Any]] = {
+    "index": lambda v: v[4],
+    "many": lambda v: v[0, 0, 0],
+    "array": lambda v: v[[0, 9]],
+    "mask": lambda v: v[np.ones(3, bool)],
+    "float": lambda v: v[1.0],
+    "step": lambda v: v[::0],
+    "slice": lambda v: v["a":],
+    "field": lambda v: v["a"],
+    "shapes": lambda v: v[[0, 1], [0, 1, 2]],
+    "value": lambda v: v.__setitem__(slice(0, 2), np.zeros(5)),
+    "cast": lambda v: v.__setitem__(0, "x"),
+    "late": lambda v: v.__setitem__(([0, 1], [0, 1, 2]), "x"),
+}
+WRONG_SHAPES: dict[str, tuple[Callable[[Any], Any], Callable[[np.ndarray], Any]]] = {
+    "order": (lambda v: v.permuted((0,)), lambda a: a.transpose((0,))),
+    "repeated order": (lambda v: v.permuted((0, 0)), lambda a: a.transpose((0, 0))),
+    "far order": (lambda v: v.permuted((0, 2)), lambda a: a.transpose((0, 2))),
+    "broadcast": (lambda v: v.broadcast((4, 5)), lambda a: np.broadcast_to(a, (4, 5))),
+    "fewer": (lambda v: v.broadcast((6,)), lambda a: np.broadcast_to(a, (6,))),
+    "negative": (lambda v: v[:1].broadcast((-1, 6)), lambda a: np.broadcast_to(a[:1], (-1, 6))),
+    "expand": (lambda v: v.expanded(3), lambda a: np.expand_dims(a, 3)),
+    "expand twice": (lambda v: v.expanded((0, 0)), lambda a: np.expand_dims(a, (0, 0))),
+    "squeeze": (lambda v: v.squeezed(0), lambda a: np.squeeze(a, 0)),
+    "squeeze far": (lambda v: v.squeezed(2), lambda a: np.squeeze(a, 2)),
+    "diagonal": (lambda v: v[0].diagonal(), lambda a: a[0].diagonal()),
+    "diagonal axes": (lambda v: v.diagonal(0, 1, 1), lambda a: a.diagonal(0, 1, 1)),
+    "diagonal far": (lambda v: v.diagonal(0, 0, 2), lambda a: a.diagonal(0, 0, 2)),
+    "reshape": (lambda v: v.reshaped((5, 5)), lambda a: a.reshape((5, 5))),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_errors_are_numpys(name: str) -> None:
+    z = ndzarr.array(A, chunks=(2, 4))
+    for view, like in ((z.lazy[...], A.copy()), (z.lazy[:, ::-1].permuted((0, 1)), A[:, ::-1].copy())):
+        with pytest.raises(Exception) as want:  # NumPy says which
+            WRONG[name](like)
+        with pytest.raises(ndzarr.NdzarrError if want.type is IndexError else Exception) as got:
+            WRONG[name](view)
+        assert issubclass(got.type, want.type), got.value
+    assert np.array_equal(z[...], A)
+
+
+@pytest.mark.parametrize("name", WRONG_SHAPES)
+def test_errors_of_shapes_are_numpys(name: str) -> None:
+    ours, numpys = WRONG_SHAPES[name]
+    with pytest.raises(Exception) as want:  # NumPy says which
+        numpys(A)
+    with pytest.raises(want.type):
+        ours(ndzarr.array(A).lazy[...])
+
+
+def test_what_cannot_be_written() -> None:
+    z = ndzarr.array(A)
+    view = z.lazy[0].broadcast((3, 6))
+    for part in (view, view[1:], view.permuted((1, 0)), view.reshaped((3, 2, 3))):
+        assert part is not None
+        assert not part.writable
+        with pytest.raises(ndzarr.ReadOnlyError, match="read-only"):
+            part[0] = 1
+        with pytest.raises(ndzarr.ReadOnlyError):
+            part.oindex[0] = 1
+        with pytest.raises(ndzarr.ReadOnlyError):
+            part.write_box(tuple(slice(0, n) for n in part.shape), np.zeros(part.shape))
+    store = ndzarr.MemoryStore()
+    ndzarr.save(store, A)
+    closed = ndzarr.open_array(store, mode="r").lazy[1:]
+    assert not closed.writable
+    with pytest.raises(ndzarr.ReadOnlyError, match="mode 'r'"):
+        closed[0] = 1
+    with pytest.raises(ndzarr.ReadOnlyError, match="mode 'r'"):
+        closed.vindex[[0], [1]] = 1
+    assert np.array_equal(z[...], A)
+
+
+def test_too_large_to_read() -> None:
+    view = ndzarr.array(A).lazy[0, 0].broadcast((1 << 60,))
+    with pytest.raises(ndzarr.MemoryLimitError):
+        view.compute()
+    with pytest.raises(ndzarr.MemoryLimitError):
+        view.broadcast((1 << 60, 1 << 60)).compute()
+    assert view[5:8].compute().tolist() == [0, 0, 0]
+    with ndzarr.options(max_result=100), pytest.raises(ndzarr.MemoryLimitError, match="max_result"):
+        view[:20].compute()
+
+
+# ---- the array changes ----
+
+
+def test_after_a_resize() -> None:
+    z = ndzarr.array(A, chunks=(2, 4))
+    rows, low, points, all_of_it = z.lazy[::-1], z.lazy[:2, 1:3], z.lazy.vindex[[3, 0], [5, 1]], z.lazy[...]
+    z.resize(6, 8)
+    assert np.array_equal(rows, A[::-1])
+    assert np.array_equal(all_of_it, A)
+    z.resize(3, 4)
+    assert np.array_equal(low, A[:2, 1:3])
+    assert np.array_equal(rows[1:, :4], A[2::-1, :4])
+    assert points[1].compute() == A[0, 1]
+    for view in (rows, points, all_of_it):
+        with pytest.raises(ndzarr.SelectionError, match=r"made when the array had shape \(4, 6\); it has \(3, 4\)"):
+            view.compute()
+        with pytest.raises(ndzarr.SelectionError):
+            view[...] = 0
+    with pytest.raises(ndzarr.SelectionError):
+        rows.read_box((slice(0, 1), slice(0, 1)))
+    with pytest.raises(ndzarr.SelectionError):
+        rows.write_box((slice(0, 1), slice(0, 1)), np.zeros((1, 1), int))
+    low[...] = 5
+    assert z[...].tolist() == [[0, 5, 5, 3], [6, 5, 5, 9], [12, 13, 14, 15]]
+    again = pickle.loads(pickle.dumps(points))
+    with pytest.raises(ndzarr.SelectionError):
+        again.compute()
+    assert z.lazy[...].shape == (3, 4)
+
+
+# ---- as an array ----
+
+
+def test_is_an_operand() -> None:
+    z = ndzarr.array(A, chunks=(2, 4))
+    view = z.lazy[1:, ::-2]
+    assert isinstance(view, Operand)
+    view.write_box((slice(1, 3), slice(0, 1)), np.array([[1.9], [2.0]]))
+    assert z[2:, 5].tolist() == [1, 2]
+    assert np.asarray(view, "f4").dtype == np.float32
+    with pytest.raises(ValueError, match="without a copy"):
+        np.asarray(view, copy=False)
+    single = view[0, 0]
+    assert isinstance(single, LazyView)
+    assert value_difference(single.compute(), np.array(11)) is None
+    assert np.array_equal(z.lazy[...].lazy.oindex[[1], 2:], A[1:2, 2:])
+
+
+def test_a_view_as_a_value() -> None:
+    z = ndzarr.array(A, chunks=(2, 4))
+    z.lazy[::-1][...] = z.lazy[...]
+    assert np.array_equal(z[...], A[::-1])
+    z[...] = z.lazy[:, ::-1]
+    assert np.array_equal(z[...], A[::-1, ::-1])
+    z.lazy[0] = 1
+    z.lazy.oindex[[1, 2], :2] = 2
+    z.lazy.vindex[[3, 3], [0, 1]] = [3, 4]
+    assert z[:, :2].tolist() == [[1, 1], [2, 2], [2, 2], [3, 4]]
+
+
+def test_augmented_assignment() -> None:
+    z = ndzarr.array(A, chunks=(2, 4))
+    expected = A.copy()
+    view = z.lazy[1:3].permuted((1, 0))
+    view[::2] = view[::2].compute() + 100
+    expected[1:3].T[::2] += 100
+    assert np.array_equal(z[...], expected)
+
+
+def test_pickle_and_repr(tmp_path: Any) -> None:
+    z = ndzarr.array(expressions.pattern((7, 5), RECORDS), store=tmp_path, chunks=(3, 4), path="x/y")
+    view = z.lazy["c"][1:6:2, ::-1].imag.permuted((1, 0))
+    again = pickle.loads(pickle.dumps(view))
+    assert value_difference(again.compute(), view.compute()) is None
+    assert repr(view) == repr(again)
+    assert repr(view) == (
+        f"<ndzarr.LazyView shape=(5, 3) dtype=float32 of x/y['c'].imag[1::2, ::-1] along axes 1, 0 in {z.store.url}>"
+    )
+    again[0] = -1
+    assert np.array_equal(z[1:6:2]["c"].imag[:, 4], [-1, -1, -1])
+    assert pickle.loads(pickle.dumps(view.broadcast((2, 5, 3)))).writable is False
+    assert repr(z.lazy[["a", "t"]]).startswith("<ndzarr.LazyView shape=(7, 5) dtype=")
+
+
+def test_missing_policies() -> None:
+    store = ndzarr.MemoryStore()
+    ndzarr.create_array(store, shape=(4, 4), chunks=(2, 2), dtype="i4", fill_value=7)[:2] = 1
+    z = ndzarr.open_array(store, mode="r+", missing="raise")
+    assert z.lazy[::-1][2:].compute().tolist() == [[1] * 4] * 2
+    with pytest.raises(ndzarr.MissingChunkError):
+        z.lazy[::-1].compute()
+    with ndzarr.options(missing="raise"), pytest.raises(ndzarr.MissingChunkError):
+        ndzarr.open_array(store).lazy[2:, 2:].read_box((slice(0, 1), slice(0, 1)))
+    assert ndzarr.open_array(store).lazy[2:, 2:].compute().tolist() == [[7, 7], [7, 7]]
+
+
+def test_borders() -> None:
+    z = ndzarr.array(np.zeros((20, 30, 8)), chunks=(5, 6, 4), shards=(10, 12, 8))
+    rows, columns, deep = z.lazy[1:19:2, ::-1].permuted((1, 0, 2)).borders()
+    assert (rows.axis, rows.start, rows.step, rows.flip, rows.chunk) == (RegularAxis(30, 6), 0, 1, True, 6)
+    assert (columns.axis, columns.start, columns.step, columns.flip, columns.length) == (RegularAxis(20, 5), 1, 2, False, 9)
+    assert deep.chunk == 4
+    assert [b.chunk for b in z.lazy[...].object_borders()] == [10, 12, 8]
+    assert [b.chunk for b in z.lazy.oindex[[0, 1, 2, 7, 5, 19], :, 3].borders()] == [2, 6]
+    assert [b.axis for b in z.lazy.oindex[[0, 1, 2, 7, 5, 19], :, 3].borders()] == [None, RegularAxis(30, 6)]
+    assert [(b.axis, b.chunk) for b in z.lazy[:, :, 0].diagonal().borders()] == [(None, 5)]
+    assert [(b.axis, b.chunk) for b in z.lazy[0, 0, :1].broadcast((9, 7)).borders()] == [(None, 9), (None, 7)]
+    assert [b.length for b in z.lazy[3:3].borders()] == [0, 30, 8]

@@ -8,7 +8,7 @@ the same form.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -130,6 +130,15 @@ class BytesBytesCodec(Codec):
 
     def encoded_size(self, nbytes: int) -> int | None:
         """How many bytes `encode` makes of every `nbytes` bytes; None when it depends on the values."""
+        return None
+
+    def quick(self, size: int) -> Callable[[Buffer], Buffer | None] | None:
+        """A function that decodes what most objects look like at less cost than `decode`; None where there is none.
+
+        For one thread. It takes bytes and gives `size` bytes, never allocating more, which may change with the next call; or
+        None, or it raises: then its caller asks `decode`, which says what is wrong. Never may it take an encoded chunk that
+        was cut short for a whole one.
+        """
         return None
 
     @abstractmethod

@@ -24,12 +24,14 @@ FAMILIES = (
     "extremes",
     "files",
     "folds",
+    "histograms",
     "joining",
     "linear",
     "matrices",
     "metadata",
     "moments",
     "norms",
+    "order",
     "picking",
     "records",
     "shape",
@@ -177,3 +179,28 @@ def name_of(function: Any) -> str:
     'numpy.linalg.svd'
     """
     return f"{getattr(function, '__module__', None) or 'numpy'}.{getattr(function, '__name__', function)}"
+
+
+#: Functions that make or read arrays, and are dispatched only by their `like=`.
+_MAKERS = frozenset(
+    "arange array asanyarray asarray ascontiguousarray asfortranarray empty eye frombuffer fromfile fromfunction fromiter "
+    "fromstring full genfromtxt geomspace identity linspace loadtxt logspace ones require tri zeros".split()
+)
+
+
+def described() -> list[tuple[str, str, str]]:
+    """(name, kind, note) of every function that NumPy lets arrays answer, by name; what is not in the table is "load".
+
+    Functions that make arrays of nothing (`numpy.zeros`) are left out: they ask `like=` only.
+    """
+    from numpy.testing.overrides import get_overridable_numpy_array_functions
+
+    for module in ("fft", "lib.recfunctions", "lib.scimath", "lib.stride_tricks", "linalg", "strings"):
+        import_module(f"numpy.{module}")
+    found = {}
+    for function in get_overridable_numpy_array_functions():
+        entry = _table().get(function)
+        if entry is None and function.__name__ in _MAKERS:
+            continue
+        found[name_of(function)] = ("load", "") if entry is None else (entry.kind, entry.note)
+    return sorted((name, kind, note) for name, (kind, note) in found.items())

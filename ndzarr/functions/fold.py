@@ -77,14 +77,14 @@ def reduced_shape(shape: Shape, axes: tuple[int, ...], keepdims: bool) -> Shape:
 
 def fold(
     algorithm: Fold, operands: Sequence[Any], shape: Shape, axes: tuple[int, ...], sink: Sink, *, nbytes: int | None = None,
-    in_order: bool = False,
+    in_order: bool = False, whole: tuple[int, ...] = (),
 ) -> None:  # fmt: skip
     """Reduce what `operands` broadcast to `shape` over `axes`, into `sink`.
 
     nbytes: of one element in all arrays that `first` holds at once (see `streaming.cut`). in_order: every state has to be
-    merged into the one of everything before it, so there are no segments.
+    merged into the one of everything before it, so there are no segments. whole: axes that every block spans.
     """
-    blocks = cut(operands, shape, nbytes=nbytes)
+    blocks = cut(operands, shape, nbytes=nbytes, whole=whole)
     _Folding(algorithm, operands, axes, sink, blocks, in_order).run()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from ndzarr._typing import Buffer, ByteRange, Key
@@ -48,6 +48,9 @@ class MemoryStore(Store):
         if range is None or value is None:
             return value
         return memoryview(value)[range[0] : range[1]]
+
+    def shortcut(self, most: int) -> Callable[[Key], Buffer | None] | None:
+        return self._data.get if type(self) is MemoryStore else None
 
     def get_tagged(self, key: Key, range: ByteRange | None = None) -> tuple[Buffer, Hashable] | None:
         # The value is its own tag: immutable, no copy, and comparing it with itself is comparing two pointers.

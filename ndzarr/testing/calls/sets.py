@@ -61,7 +61,7 @@ np.histogram2d(v, w)
 np.histogram2d(v, w, bins=[3, 5])
 np.histogram2d(v, W, bins=4, range=[[-1, 1], [-2, 2]], weights=a)  # close
 np.histogram2d(v, w, bins=3, density=True)  # close
-np.histogramdd(f[:, :3], bins=3)
+np.histogramdd(x3, bins=3)
 np.histogramdd((v, w), bins=(2, 4))
 np.histogramdd([v, W, a], bins=[2, [0, 1, 2], 3], weights=np.abs(V))  # close
 np.unique(x)
@@ -94,6 +94,7 @@ np.isin(j, [1, 2])
 np.isin(i, x)
 np.isin(I, x, invert=True)
 np.isin(f, f[0])
+np.isin(f, row)
 np.isin(s, ["Beta", ""])
 np.isin(i, [1, 2], kind="sort")
 np.nonzero(b)
