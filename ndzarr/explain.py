@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from ndzarr._typing import Box, Buffer, ByteRange, Coords, Key
+from ndzarr._typing import Buffer, ByteRange, Coords, Key
 from ndzarr.display import format_nbytes
 from ndzarr.engine import Engine, stretch_of
 from ndzarr.fields import Field, field_dtype
 from ndzarr.layout import Cell, Shard
 from ndzarr.plan import Part, count_parts, plan, within
-from ndzarr.selection import Selection, boxed
+from ndzarr.selection import Selection
 from ndzarr.shards import Answer, index_range
 
 #: How many stored objects are looked at by default before the rest is estimated.
@@ -90,11 +90,13 @@ def explain(engine: Engine, selection: Selection, field: Field | None = None, *,
     return tally.total()
 
 
-def explain_boxes(engine: Engine, boxes: Iterable[Box], *, lookups: int = LOOKUPS) -> Explanation:
-    """What reading all the boxes one after the other would cost: sums, but for the peak, which is that of the largest read."""
-    tally = _Tally(engine, None, lookups)
-    for box in boxes:
-        tally.add(boxed(box))
+def explain_reads(
+    engine: Engine, selections: Iterable[Selection], field: Field | None = None, *, lookups: int = LOOKUPS
+) -> Explanation:
+    """What all these reads one after the other would cost: sums, but for the peak, which is that of the largest read."""
+    tally = _Tally(engine, field, lookups)
+    for selection in selections:
+        tally.add(selection)
     return tally.total()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from ndzarr.assignment import cast, check_value, spread
 from ndzarr.duck import DuckArray
 from ndzarr.engine import Engine
 from ndzarr.errors import ArgumentError, MemoryLimitError, ReadOnlyError, SelectionError
+from ndzarr.explain import Explanation, explain_reads
 from ndzarr.fields import Field, field_dtype, split_fields
 from ndzarr.grid import Axis
 from ndzarr.memory import check_result, room
@@ -323,6 +324,15 @@ class LazyView(DuckArray):
         if meta.dtype is not self._stored and meta.dtype != self._stored:
             raise ArgumentError(f"{self!r} was made when the array had dtype {self._stored}; it has {meta.dtype} now")
         return engine
+
+    def _explain_index(self, index: Any, lookups: int) -> Explanation:
+        view = self[index]
+        return view._explain_boxes([tuple([slice(0, n) for n in view.shape])], lookups)
+
+    def _explain_boxes(self, boxes: Iterable[Box], lookups: int) -> Explanation:
+        transform = self._transform
+        reads = (transform.box_selection(piece).selection for box in boxes for piece in transform.pieces(box))
+        return explain_reads(self._base._engine, reads, self._field or None, lookups=lookups)
 
     # ---- writing --------------------------------------------------------------------------------
 

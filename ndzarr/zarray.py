@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import operator
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import product
@@ -21,7 +21,7 @@ from ndzarr.chunkwise import iter_chunks, map_chunks
 from ndzarr.duck import DuckArray
 from ndzarr.engine import Engine
 from ndzarr.errors import ArgumentError, MemoryLimitError, MetadataError, NodeNotFoundError
-from ndzarr.explain import LOOKUPS, Explanation, explain
+from ndzarr.explain import Explanation, explain_reads
 from ndzarr.fields import Field, split_fields
 from ndzarr.grid import Edges, EdgesAxis, Grid
 from ndzarr.layout import compile_layout
@@ -252,15 +252,14 @@ class ZArray(Node, DuckArray):
         inner = engine.meta.dtype[fields].shape if isinstance(fields, str) else ()
         return np.repeat(found, math.prod(inner)).reshape(found.shape + inner) if inner else found
 
-    def explain(self, index: Any = ..., *, lookups: int = LOOKUPS) -> Explanation:
-        """What `z[index]` would read, decode and need of memory, without reading a chunk; see `Explanation`.
-
-        Costs a look-up of each stored object that is touched, up to `lookups` of them, beyond which the rest is estimated, and
-        the index of each shard. Raises what `z[index]` raises for a wrong index, a store that fails and a damaged shard.
-        """
+    def _explain_index(self, index: Any, lookups: int) -> Explanation:
         engine = self._engine
         index, fields = split_fields(index, engine.meta.dtype)
-        return explain(engine, select(index, engine.meta.shape), fields if isinstance(fields, str) else None, lookups=lookups)
+        field = fields if isinstance(fields, str) else None
+        return explain_reads(engine, [select(index, engine.meta.shape)], field, lookups=lookups)
+
+    def _explain_boxes(self, boxes: Iterable[Box], lookups: int) -> Explanation:
+        return explain_reads(self._engine, map(boxed, boxes), lookups=lookups)
 
     @property
     def oindex(self) -> Indexer:

@@ -13,7 +13,8 @@ import pytest
 import ndzarr
 from ndzarr.chunks import Chunks
 from ndzarr.engine import Engine
-from ndzarr.explain import Explanation, explain_boxes
+from ndzarr.explain import Explanation, explain_reads
+from ndzarr.selection import boxed
 from ndzarr.stores.base import Store
 from ndzarr.testing import expressions
 from ndzarr.testing.expressions import IndexKinds, RandomChoices
@@ -193,7 +194,7 @@ def test_boxes_are_one_operation() -> None:
         z[:, 5:] = np.arange(1400).reshape(40, 35)
         z = ndzarr.open_array(store)
         boxes = [(slice(i, i + 15, 1), slice(3, 40, 1)) for i in range(0, 25, 5)]
-        told = explain_boxes(z._engine, boxes)
+        told = explain_reads(z._engine, map(boxed, boxes))
         store.clear()
         for box in boxes:
             z[box]
@@ -287,3 +288,61 @@ def test_fields_and_errors() -> None:
     for index in (..., 3):
         with pytest.raises(ndzarr.CorruptChunkError, match="c/0"):
             z.explain(index)
+
+
+REDUCTIONS: list[tuple[Any, dict[str, Any]]] = [
+    (np.sum, {}),
+    (np.mean, {"axis": 0}),
+    (np.std, {"axis": -1, "keepdims": True}),
+    (np.max, {"axis": 0}),
+    (np.argmin, {}),
+    (np.any, {"axis": 0}),
+    (np.ptp, {}),
+    (np.nanmean, {"axis": 0}),
+    (np.count_nonzero, {}),
+    (np.average, {}),
+    (np.add.reduce, {"axis": 0}),
+    (np.subtract.reduce, {"axis": 0}),
+]
+
+
+@pytest.mark.parametrize("number", range(40))
+def test_of_a_reduction_too(number: int) -> None:
+    choices = RandomChoices(f"reduction-{number}")
+    store = ndzarr.FaultStore(ndzarr.MemoryStore())
+    shape = tuple(choices.integer(1, 30) for _ in range(choices.integer(1, 3)))
+    chunks = tuple(choices.integer(1, n) for n in shape)
+    more: dict[str, Any] = {"shards": tuple(2 * c for c in chunks)} if choices.chance(30) else {}
+    z = ndzarr.create_array(store, shape=shape, chunks=chunks, dtype="f8", compressor=choices.pick([None, "zstd"]), **more)
+    z[tuple(slice(0, n // 2 + 1) for n in shape)] = 1.0  # the rest was never written
+    array = z if choices.chance(60) else z.lazy[::-1]
+    for function, kwargs in REDUCTIONS:
+        with ndzarr.options(working_memory=choices.pick([1, 2000, 1 << 20]), workers=choices.pick([1, 2])):
+            told = array.explain(function, **kwargs)
+            z._engine._indices = type(z._engine._indices)()
+            store.clear()
+            got = function(array, **kwargs)
+        assert told.requests == len(store.calls()), function
+        assert told.nbytes_fetched == sum(call.nbytes or 0 for call in store.calls())
+        assert told.nbytes_result == np.asarray(got).nbytes
+        z._engine._indices = type(z._engine._indices)()
+
+
+def test_only_reductions_are_known_beforehand() -> None:
+    z = ndzarr.zeros((4, 4), chunks=(2, 2))
+    with pytest.raises(ValueError, match="no reduction"):
+        z.explain(np.median)
+    with pytest.raises(np.exceptions.AxisError):
+        z.explain(np.mean, axis=5)
+    with pytest.raises(ValueError, match="an index alone"):
+        z.explain(slice(None), axis=0)
+
+
+def test_of_a_view() -> None:
+    store = ndzarr.FaultStore(ndzarr.MemoryStore())
+    z = ndzarr.array(np.arange(100.0), store=store, chunks=(10,))
+    view = z.lazy[::-1]
+    told = view.explain(slice(5, 25))
+    store.clear()
+    view[5:25].compute()
+    assert told.requests == len(store.calls()) == 3
