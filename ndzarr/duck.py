@@ -121,8 +121,10 @@ class DuckArray(NDArrayOperatorsMixin):
 
         With a reduction in place of an index, the same of `function(z, *args, **kwargs)`: `z.explain(np.mean, axis=0)`. Costs
         a look-up of each stored object that is touched, up to `lookups` of them, beyond which the rest is estimated, and the
-        index of each shard. Raises what `z[index]`, or the function, raises for wrong arguments, ArgumentError for a function that is
-        no reduction, and what a store that fails and a damaged shard raise.
+        index of each shard.
+
+        Raises what `z[index]`, or the function, raises for wrong arguments, ArgumentError for a function that is no reduction,
+        and what a store that fails and a damaged shard raise.
 
         >>> import ndzarr, numpy as np
         >>> z = ndzarr.array(np.arange(1000), chunks=(100,), compressor=None)
