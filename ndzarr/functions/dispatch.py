@@ -19,15 +19,28 @@ from ndzarr.streaming import fits_block, is_operand, load
 
 #: The modules that fill the table.
 FAMILIES = (
+    "applied",
     "cumulative",
     "elementwise",
     "extremes",
+    "files",
     "folds",
+    "fourier",
     "histograms",
+    "joining",
     "linear",
+    "matrices",
     "metadata",
+    "moments",
+    "norms",
     "order",
+    "picking",
+    "records",
     "shape",
+    "sorting",
+    "stretches",
+    "strings",
+    "unique",
     "writes",
 )
 
