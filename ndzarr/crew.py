@@ -80,9 +80,7 @@ class _Crew(Generic[Task]):
         futures: list[Future[None]] = []
         try:
             with suppress(RuntimeError):  # the interpreter is going down and takes no new work: this thread does it all
-                for _ in range(workers - 1):
-                    # Each thread gets a copy of the caller's context, so that stores see the caller's `options`.
-                    futures.append(_pool().submit(contextvars.copy_context().run, self._pooled))
+                _hire(self._pooled, workers - 1, futures)
             self._share()
         except BaseException as error:  # Ctrl-C may fall between two parts, outside `_share`'s own try
             self._fail(error)
@@ -95,8 +93,8 @@ class _Crew(Generic[Task]):
         """Wait until no thread of the crew works any more, whatever happens meanwhile (promise P17)."""
         while True:
             try:
-                # Those that no thread has begun are not waited for: to `wait` a future is not done when it was cancelled, only
-                # when a thread of the pool has seen that, which may be busy with the crew of which this is a part.
+                # Those that no thread has begun are not waited for: to `wait`, a future that was cancelled is not done before
+                # a thread of the pool has seen that.
                 wait([future for future in futures if not future.cancel()])
                 return
             except BaseException as error:  # a second Ctrl-C
@@ -143,6 +141,8 @@ class _InPool(threading.local):
 #: True on a thread of the pool: a store that reads another array inside `get` must not wait for a place in the pool it fills.
 _in_pool = _InPool()
 _executor: ThreadPoolExecutor | None = None
+#: What its threads do now, and some things that they have done.
+_hired: list[Future[None]] = []
 _executor_lock = threading.Lock()
 
 
@@ -153,19 +153,29 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def _pool() -> ThreadPoolExecutor:
-    """The process's one pool, made when first needed."""
+def _hire(work: Callable[[], None], most: int, futures: list[Future[None]]) -> None:
+    """Put up to `most` threads of the process's one pool to work; `futures` gets one for each.
+
+    Only those that are free: a crew inside a crew, as of a block that a function reads, would queue up behind the crew that it
+    is a part of, and the queue would hold on to all that was to be done. The pool is made when first needed.
+    """
     global _executor
+    size = max(1, processors() - 1)
     with _executor_lock:
         if _executor is None:
-            _executor = ThreadPoolExecutor(max(1, processors() - 1), thread_name_prefix="ndzarr")
-        return _executor
+            _executor = ThreadPoolExecutor(size, thread_name_prefix="ndzarr")
+        _hired[:] = [future for future in _hired if not future.done()]
+        for _ in range(min(most, size - len(_hired))):
+            # Each thread gets a copy of the caller's context, so that stores see the caller's `options`.
+            futures.append(_executor.submit(contextvars.copy_context().run, work))
+            _hired.append(futures[-1])
 
 
 def _forget_pool() -> None:
     # The threads did not come along into the child; a pool object that thinks it has them would wait for ever.
     global _executor, _executor_lock
     _executor = None
+    _hired.clear()
     _executor_lock = threading.Lock()
     _in_pool.value = False
 
