@@ -103,3 +103,13 @@ def test_too_many_distinct_values_are_refused() -> None:
     z[...] = np.arange(10_000)
     with ndzarr.options(working_memory=1, max_result=20_000), pytest.raises(ndzarr.MemoryLimitError, match=r"numpy\.unique"):
         np.unique(z)
+
+
+def test_a_damaged_chunk_stops_every_thread() -> None:
+    store = ndzarr.MemoryStore()
+    z = ndzarr.create_array(store, shape=(100, 1000), dtype="i8", chunks=(1, 1000))
+    z[...] = np.arange(100_000).reshape(100, 1000)
+    chunks = [key for key in store.list() if not key.endswith((".json", ".zarray", ".zattrs"))]
+    store.set(chunks[0], b"no chunk")
+    with ndzarr.options(working_memory=1, workers=2), pytest.raises(ndzarr.DataError):
+        np.unique(z)

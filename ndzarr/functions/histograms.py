@@ -24,6 +24,9 @@ from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.memory import check_result, room
 from ndzarr.streaming import cut, dtype_of, is_operand, read, run, shape_of
 
+#: Points that are counted at a time.
+_SLICE = 1 << 13
+
 
 @dataclass(slots=True)
 class _Kept(Sink):
@@ -215,7 +218,13 @@ class Cells(Fold):
         if weights is not None and self.table:
             weights = weights.reshape(-1)
         sample = np.asarray(arrays[0]) if self.table else np.stack([np.asarray(x, self.dtype) for x in arrays[:columns]], 1)
-        return (np.histogramdd(sample, self.edges, weights=weights)[0],)
+        found: Any = 0
+        slice_ = max(_SLICE, math.prod(len(line) for line in self.edges))
+        for start in range(0, len(sample), slice_):  # NumPy makes a place in each axis, and one in all, of every point
+            part = slice(start, start + slice_)
+            mine = None if weights is None else weights[part]
+            found = found + np.histogramdd(sample[part], self.edges, weights=mine)[0]
+        return (found,)
 
     def merge(self, state: State, later: State) -> State:
         return (state[0] + later[0],)
