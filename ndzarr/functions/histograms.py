@@ -11,6 +11,7 @@ import operator
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -180,9 +181,15 @@ def _count(a: Any, name: str, low: Any, high: Any) -> int:
     width = _doane(a, low, high) if name == "doane" else selectors[name](_Summary(a, low, high), (first, last))
     if not width:
         return 1
-    if np.dtype(dtype_of(a)).kind in "iu":
+    if np.dtype(dtype_of(a)).kind in "iu" and _whole_widths():
         width = max(width, 1)
     return int(np.ceil(_between(first, last) / width))
+
+
+@cache
+def _whole_widths() -> bool:
+    """Whether this NumPy makes no bins narrower than 1 for integers; before 2.1 it did."""
+    return len(np.histogram_bin_edges(np.arange(100) // 50, "sqrt")) == 2
 
 
 def _between(low: Any, high: Any) -> Any:

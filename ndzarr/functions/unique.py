@@ -262,7 +262,11 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
     shape = shape_of(filt)
     dtype = np.dtype(dtype_of(filt))
     modern = "axis" in inspect.signature(np.trim_zeros).parameters
-    if dtype.hasobject or not shape or (not modern and (len(shape) > 1 or axis is not None)) or dtype.kind not in "biufcmM":
+    if (
+        not shape
+        or dtype.kind not in ("biufcmM" if modern else "biufc")
+        or (not modern and (len(shape) > 1 or axis is not None))
+    ):
         raise UnstreamedError
     function: Callable[..., Any] = np.trim_zeros
     function(np.zeros(1), trim)
@@ -270,8 +274,8 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
     if not axes:
         raise UnstreamedError
     first, last = total(_Extent(shape), [filt], shape)
-    everything = first[0] > last[0]
     trim = trim.lower()
+    everything = first[0] > last[0] and ("f" in trim or "b" in trim)  # zeros; before NumPy 2.2 `trim` might have neither
     box = []
     for k, n in enumerate(shape):
         start, stop = (0, 0) if everything else (int(first[k]) if "f" in trim else 0, int(last[k]) + 1 if "b" in trim else n)
