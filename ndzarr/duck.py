@@ -6,15 +6,18 @@ import math
 import operator
 import sys
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from ndzarr import dask_bridge
+from ndzarr import config, dask_bridge
 from ndzarr._typing import Box, DType, NDArray, Shape
+from ndzarr.crew import processors
 from ndzarr.errors import ArgumentError
+from ndzarr.explain import LOOKUPS, Explanation
 from ndzarr.functions import dispatch, ufuncs
 from ndzarr.operand import Borders
 from ndzarr.streaming import load
@@ -102,6 +105,52 @@ class DuckArray(NDArrayOperatorsMixin):
     def nbytes(self) -> int:
         """Bytes of the whole decoded array."""
         return self.size * self.dtype.itemsize
+
+    # ---- what it would cost --------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _explain_index(self, index: Any, lookups: int) -> Explanation:
+        """What reading `self[index]` would cost."""
+
+    @abstractmethod
+    def _explain_boxes(self, boxes: Iterable[Box], lookups: int) -> Explanation:
+        """What reading these boxes one after the other would cost."""
+
+    def explain(self, index: Any = ..., *args: Any, lookups: int = LOOKUPS, **kwargs: Any) -> Explanation:
+        """What `z[index]` would read, decode and need of memory, without reading a chunk; see `Explanation`.
+
+        With a reduction in place of an index, the same of `function(z, *args, **kwargs)`: `z.explain(np.mean, axis=0)`. Costs
+        a look-up of each stored object that is touched, up to `lookups` of them, beyond which the rest is estimated, and the
+        index of each shard.
+
+        Raises what `z[index]`, or the function, raises for wrong arguments, ArgumentError for a function that is no reduction,
+        and what a store that fails and a damaged shard raise.
+
+        >>> import ndzarr, numpy as np
+        >>> z = ndzarr.array(np.arange(1000), chunks=(100,), compressor=None)
+        >>> z.explain(slice(0, 250)).requests, z.explain(np.sum).nbytes_result
+        (3, 8)
+        """
+        if not callable(index):
+            if args or kwargs:
+                raise ArgumentError(f"explain takes an index alone, or a function and its arguments; found {args} {kwargs}")
+            return self._explain_index(index, lookups)
+        reads = dispatch.reads(index, self, args, kwargs)
+        largest = 0
+
+        def boxes() -> Iterator[Box]:
+            nonlocal largest
+            for box in reads.boxes:
+                largest = max(largest, math.prod(s.stop - s.start for s in box))
+                yield box
+
+        told = self._explain_boxes(boxes(), lookups)
+        workers = config.current().workers or processors()
+        return replace(
+            told,
+            nbytes_result=reads.nbytes_result,
+            nbytes_peak=reads.nbytes_result + workers * (told.nbytes_peak + largest * (reads.weight - self.dtype.itemsize)),
+        )
 
     # ---- NumPy's protocols --------------------------------------------------------------------------------
 

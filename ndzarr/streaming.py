@@ -85,8 +85,13 @@ def read(thing: Any, box: Box) -> Any:
     shape = shape_of(thing)
     if not shape:
         return thing.read_box(()) if is_operand(thing) else thing
-    own = tuple([slice(0, 1, 1) if n == 1 else s for n, s in zip(shape, box[len(box) - len(shape) :], strict=True)])
+    own = own_box(shape, box)
     return thing.read_box(own) if is_operand(thing) else thing[own]
+
+
+def own_box(shape: Shape, box: Box) -> Box:
+    """The box of an array of this shape whose elements broadcast to those of `box`."""
+    return tuple([slice(0, 1, 1) if n == 1 else s for n, s in zip(shape, box[len(box) - len(shape) :], strict=True)])
 
 
 def cut(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from ndzarr._typing import Coords
+from ndzarr._typing import Box, Coords
 from ndzarr.functions.fold import place_for
 from ndzarr.functions.folds import tiny
 from ndzarr.functions.table import UnstreamedError, implements
-from ndzarr.streaming import cut, dtype_of, is_operand, read, run, shape_of
+from ndzarr.streaming import Cut, cut, dtype_of, is_operand, read, run, shape_of, share_nbytes
 
 _NOT_GIVEN: Any = np._NoValue
 
@@ -93,14 +94,34 @@ def _flat(ufunc: np.ufunc, array: Any, dtype: Any, out: Any, nan: int | None, na
     return place if out is None else out
 
 
-def rows(array: Any, nbytes: int | None = None) -> Any:
-    """Boxes of `array` that follow each other in C order: each spans all axes behind the first that is cut.
+def rows(array: Any, nbytes: int | None = None) -> Iterator[Box]:
+    """Boxes of an operand that follow each other in C order: each has all of the axes behind the one that it is cut along.
 
-    Where the axes behind are too long for a block they are cut too, down to parts of single rows.
+    Axes are cut to single elements from the first on until what lies behind them fits a thread's share of memory. nbytes: of
+    one element in all the arrays that the caller makes of a box at once; by default four times the element itself.
     """
-    shape = shape_of(array)
-    cuts = cut([array], shape, whole=range(1, len(shape)), nbytes=nbytes)
-    return cuts.boxes()
+    shape = tuple(array.shape)
+    # Nothing smaller than a chunk can be decoded.
+    chunk = math.prod(min(b.chunk, b.length) for b in array.borders())
+    limit = max(chunk, share_nbytes() // (4 * max(1, array.dtype.itemsize) if nbytes is None else nbytes))
+    depth = 0
+    while depth < len(shape) - 1 and math.prod(shape[depth + 1 :]) > limit:
+        depth += 1
+    line = Cut((array.borders()[depth].stops(max(1, limit // max(1, math.prod(shape[depth + 1 :])))),)) if shape else Cut(())
+    behind = tuple([slice(0, n, 1) for n in shape[depth + 1 :]])
+    for head in product(*map(range, shape[:depth])):
+        for box in line.boxes():
+            for part in _shortened(box, limit // max(1, math.prod(shape[depth + 1 :]))):
+                yield (*[slice(k, k + 1, 1) for k in head], *part, *behind)
+
+
+def _shortened(box: Box, limit: int) -> Iterator[Box]:
+    """A box of one axis in boxes of at most `limit` elements: a chunk may be longer."""
+    if not box:
+        yield box
+        return
+    for start in range(box[0].start, box[0].stop, max(1, limit)):
+        yield (slice(start, min(start + max(1, limit), box[0].stop), 1),)
 
 
 def _cumulative(ufunc: np.ufunc, a: Any, axis: Any, dtype: Any, out: Any, nan: int | None, name: str) -> Any:

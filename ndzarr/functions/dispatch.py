@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
@@ -12,16 +13,39 @@ from typing import Any
 import numpy as np
 
 from ndzarr import config
-from ndzarr.errors import MemoryLimitError
+from ndzarr._typing import Box
+from ndzarr.errors import ArgumentError, MemoryLimitError
+from ndzarr.functions.fold import planned
 from ndzarr.functions.table import TABLE, UnstreamedError
 from ndzarr.operand import Operand
-from ndzarr.streaming import fits_block, is_operand, load
+from ndzarr.streaming import fits_block, is_operand, load, own_box
 
 #: The modules that fill the table.
 FAMILIES = (
-    "applied", "cumulative", "elementwise", "extremes", "folds", "fourier", "histograms", "linear", "metadata", "order",
-    "shape", "sorting", "stretches", "unique", "writes",
-)  # fmt: skip
+    "applied",
+    "cumulative",
+    "elementwise",
+    "extremes",
+    "files",
+    "folds",
+    "fourier",
+    "histograms",
+    "joining",
+    "linear",
+    "matrices",
+    "metadata",
+    "moments",
+    "norms",
+    "order",
+    "picking",
+    "records",
+    "shape",
+    "sorting",
+    "stretches",
+    "strings",
+    "unique",
+    "writes",
+)
 
 
 @cache
@@ -46,6 +70,41 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
             except UnstreamedError:
                 pass
     return loaded(function, args, kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What a function would read of one operand: boxes in turn, each in one read.
+
+    weight: bytes of one element of a box in all that is made of it. nbytes_result: of the function's result.
+    """
+
+    boxes: Iterable[Box]
+    weight: int
+    nbytes_result: int
+
+
+def reads(function: Callable[..., Any], operand: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Reads:
+    """What the reduction `function(operand, *args, **kwargs)` would read of `operand`; nothing is read.
+
+    Raises ArgumentError for what is no reduction, and what NumPy raises for its arguments.
+    """
+    ufunc = getattr(function, "__self__", None)
+    entry = _table().get(function)
+    if isinstance(ufunc, np.ufunc) and function.__name__ == "reduce":
+        from ndzarr.functions.folds import reduce
+
+        plan = planned(lambda: reduce(ufunc, operand, *args, **kwargs))
+    else:
+        plan = None if entry is None else planned(lambda: entry.run(operand, *args, **kwargs))
+    if plan is None:
+        raise ArgumentError(
+            f"{name_of(function)} is no reduction: what it reads is not known before it has read", field="function"
+        )
+    if fits_block([x for x in plan.operands if is_operand(x)]) and kwargs.get("out") is None:
+        whole = tuple([slice(0, n, 1) for n in operand.shape])
+        return Reads([whole], 2 * operand.dtype.itemsize, plan.nbytes_result)
+    return Reads((own_box(operand.shape, box) for box in plan.blocks.boxes()), plan.weight, plan.nbytes_result)
 
 
 def loaded(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:

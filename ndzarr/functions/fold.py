@@ -11,7 +11,8 @@ merging depends on the shape and the chunks alone, never on threads: the same ca
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import Any, Protocol, TypeAlias
@@ -21,12 +22,42 @@ import numpy as np
 from ndzarr._typing import Box, Coords, NDArray, Shape
 from ndzarr.errors import ArgumentError
 from ndzarr.memory import result
-from ndzarr.streaming import Cut, cut, is_operand, read, run
+from ndzarr.streaming import Cut, cut, dtype_of, is_operand, read, run
 
 State: TypeAlias = tuple[Any, ...]
 
 #: So many tasks are enough to keep all threads busy; fixed, so that results do not depend on the machine.
 _TASKS = 16
+
+
+class Planned(BaseException):
+    """What a reduction would do, raised in place of doing it; caught by `planned`, and reaches nobody else.
+
+    blocks: of the shape that the operands broadcast to. weight: bytes of one element of a block, in all that is made of it.
+    nbytes_result: of the reduction.
+    """
+
+    def __init__(self, operands: list[Any], blocks: Cut, weight: int, nbytes_result: int) -> None:
+        super().__init__()
+        self.operands = operands
+        self.blocks = blocks
+        self.weight = weight
+        self.nbytes_result = nbytes_result
+
+
+_planning: ContextVar[bool] = ContextVar("ndzarr.planning", default=False)
+
+
+def planned(reduction: Callable[[], Any]) -> Planned | None:
+    """What the reduction in `reduction()` would do; None where it is over without having come to one."""
+    token = _planning.set(True)
+    try:
+        reduction()
+    except Planned as plan:
+        return plan
+    finally:
+        _planning.reset(token)
+    return None
 
 
 class Fold(Protocol):
@@ -85,6 +116,10 @@ def fold(
     merged into the one of everything before it, so there are no segments. whole: axes that every block spans.
     """
     blocks = cut(operands, shape, nbytes=nbytes, whole=whole)
+    if _planning.get():
+        weight = 2 * sum([np.dtype(dtype_of(x)).itemsize for x in operands]) if nbytes is None else nbytes
+        nbytes_result = math.prod(sink.place.shape) * np.dtype(dtype_of(sink.place)).itemsize
+        raise Planned(list(operands), blocks, weight, nbytes_result)
     _Folding(algorithm, operands, axes, sink, blocks, in_order).run()
 
 

@@ -34,7 +34,7 @@ def multiply_into(
                 lengths[x] = int(n)
     shape = tuple(1 if x is None else lengths[x] for x in labels)
     place = place_for(out, shape, dtype, name)
-    hidden = out is not None and any(_shared(f.array, place) for f in factors)
+    hidden = out is not None and any(shared(f.array, place) for f in factors)
     target = result(shape, np.dtype(dtype_of(place)), name) if hidden else place
     contract(factors, labels, lengths, dtype, target)
     if hidden:
@@ -45,7 +45,7 @@ def multiply_into(
     return answer(place, out) if scalar or out is not None else place
 
 
-def _shared(x: Any, out: Any) -> bool:
+def shared(x: Any, out: Any) -> bool:
     """Whether writing to `out` may change `x`."""
     if is_operand(x) != is_operand(out):
         return False
@@ -122,7 +122,7 @@ def _core_axes(ufunc: np.ufunc, inputs: tuple[Any, Any], kwargs: dict[str, Any])
 def _labelled(
     ufunc: np.ufunc, inputs: tuple[Any, Any], axes: list[tuple[int, ...]], keep: bool
 ) -> tuple[list[int], list[int], list[int | None]]:
-    """The labels of both inputs and the output: 0, 1, 2 ... from the back for the axes that broadcast, negative for the core."""
+    """The labels of both inputs and the output: 0, 1, 2 ... from the back for axes that broadcast, negative for the core."""
     names = [*_CORES[ufunc.__name__]]
     ndims = [len(shape_of(x)) for x in inputs]
     if ufunc is np.matmul:
@@ -327,7 +327,7 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Any:
     factors = [x if is_operand(x) or isinstance(x, np.ndarray) else np.asarray(x) for x in arrays]
     if len(factors) < 3:
         miniature(lambda *small: np.linalg.multi_dot(small), *factors)
-        return dot(*factors, out=out)
+        return dot(factors[0], factors[1], out)
     miniature(lambda *small: np.linalg.multi_dot(small), *factors)
     shapes = [shape_of(x) for x in factors]
     # A vector at an end is a row or a column.

@@ -32,14 +32,16 @@ def numeric(*things: Any) -> None:
 
 def hollow(thing: Any) -> NDArray:
     """An array of the same shape and dtype that takes no memory: every element is the same one, a zero."""
-    return np.broadcast_to(np.zeros((), dtype_of(thing)), shape_of(thing))
+    # Writable, unlike what broadcast_to gives: it may stand for an output, which NumPy looks at before it writes.
+    shape = shape_of(thing)
+    return np.lib.stride_tricks.as_strided(np.zeros(1, dtype_of(thing)), shape, (0,) * len(shape))
 
 
 def miniature(call: Callable[..., Any], *things: Any) -> Any:
-    """What `call` gives for arrays of zeros that are shaped like `things`, with other lengths: for its dtype and its exceptions.
+    """What `call` gives for arrays of zeros shaped like `things`, with other lengths: for its dtype and exceptions.
 
-    Lengths that are equal stay equal, and 0 and 1 what they are; so whatever fits together still does. Where `call` raises it is
-    called again with arrays of the true lengths, which take no memory, so that the message tells those.
+    Lengths that are equal stay equal, and 0 and 1 what they are; so whatever fits together still does. Where `call` raises it
+    is called again with arrays of the true lengths, which take no memory, so that the message tells those.
     """
     lengths = sorted({n for x in things for n in shape_of(x)} | {0, 1})
     short = {n: n if n < 2 else k for k, n in enumerate(lengths)}
