@@ -90,6 +90,26 @@ def slabs(chunks: tuple[int, int], compressor: dict[str, Any] | None) -> Callabl
     return measure
 
 
+def mean(chunks: tuple[int, int], compressor: dict[str, Any] | None) -> Callable[[list[str], int], dict[str, float]]:
+    """The mean over axis 0; see `libraries.mean_of_columns`. tensorstore's best slab for 64x64 chunks is 512 rows, not 64."""
+
+    def measure(names: list[str], rounds: int) -> dict[str, float]:
+        shape = (4096, 4096)
+        with tempfile.TemporaryDirectory() as top:
+            path = Path(top, "a")
+            array = libraries.create_local(OURS, path, libraries.document(shape, chunks, compressor))
+            array[...] = libraries.values(shape)
+            expected = array[...].mean(axis=0, dtype="f8").astype("f4")
+            jobs = {}
+            for name in names:
+                opened = libraries.open_local(name, path)
+                assert np.allclose(libraries.mean_of_columns(name, opened, 512), expected, rtol=1e-6), name
+                jobs[name] = lambda name=name, opened=opened: libraries.mean_of_columns(name, opened, 512)
+            return interleaved(jobs, rounds, 1)
+
+    return measure
+
+
 def windows(names: list[str], rounds: int) -> dict[str, float]:
     """One random 64x64 window of an array in 16 shards of 1,024 chunks each."""
     shape, shards, chunks = (8192, 8192), (2048, 2048), (64, 64)
@@ -193,6 +213,9 @@ ROWS: list[tuple[str, Callable[[list[str], int], dict[str, float]]]] = [
     ("read slabs of 64 chunks, raw", slabs((64, 64), None)),
     ("read 64 chunks of 1 MiB, blosc-lz4", whole_read((512, 512), libraries.BLOSC)),
     ("read 64 chunks of 1 MiB, raw", whole_read((512, 512), None)),
+    ("mean over axis 0, 4096 chunks of 16 KiB, zstd", mean((64, 64), libraries.ZSTD)),
+    ("mean over axis 0, 4096 chunks of 16 KiB, blosc-lz4", mean((64, 64), libraries.BLOSC)),
+    ("mean over axis 0, 64 chunks of 1 MiB, zstd", mean((512, 512), libraries.ZSTD)),
     ("write 1024 chunks of 16 KiB, zstd", whole_write),
     ("z[5, 5] = 1, directory, zstd", part_write),
     ("random 64x64 window of shards, zstd", windows),
@@ -211,6 +234,7 @@ def shown(seconds: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="3 rounds in place of 15")
+    parser.add_argument("--rows", metavar="TEXT", default="", help="only rows whose name has TEXT in it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the medians, in seconds, to FILE")
     given = parser.parse_args()
     rounds = 3 if given.quick else 15
@@ -219,16 +243,16 @@ def main() -> None:
     print(f"Python {platform.python_version()}, NumPy {np.__version__}, {platform.machine()}, medians of {rounds}")
     print(", ".join(f"{name} {libraries.version(name)}" for name in names), end="\n\n")
     others = [name for name in names if name != OURS]
-    print(f"{'':<38}" + "".join(f"{name:>14}" for name in names) + "".join(f"{'x ' + name:>15}" for name in others))
+    print(f"{'':<52}" + "".join(f"{name:>14}" for name in names) + "".join(f"{'x ' + name:>15}" for name in others))
     results = {}
-    for title, measure in ROWS:
+    for title, measure in [row for row in ROWS if given.rows in row[0]]:
         medians = results[title] = measure(names, rounds)
         times = "".join(f"{shown(medians[name]):>14}" for name in names)
-        print(f"{title:<38}{times}" + "".join(f"{medians[name] / medians[OURS]:>15.1f}" for name in others), flush=True)
-    print(f"\n{'import, interpreter subtracted':<38}{'time':>14}{'/ numpy':>14}")
+        print(f"{title:<52}{times}" + "".join(f"{medians[name] / medians[OURS]:>15.1f}" for name in others), flush=True)
+    print(f"\n{'import, interpreter subtracted':<52}{'time':>14}{'/ numpy':>14}")
     medians = results["import"] = imports(names, rounds)
     for name, seconds in medians.items():
-        print(f"  {name:<36}{shown(seconds):>14}{seconds / medians['numpy']:>14.2f}")
+        print(f"  {name:<50}{shown(seconds):>14}{seconds / medians['numpy']:>14.2f}")
     if given.json:
         given.json.write_text(json.dumps(results, indent=1))
 

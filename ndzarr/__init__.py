@@ -23,6 +23,7 @@ _HOME = {
         "ArgumentError CallerError CorruptChunkError DataError MemoryLimitError MetadataError MissingChunkError NdzarrError "
         "NodeExistsError NodeNotFoundError ReadOnlyError SelectionError SelectionTypeError StoreError"
     ),
+    "ndzarr.explain": "Explanation",
     "ndzarr.group": "Group",
     "ndzarr.lazyview": "LazyView",
     "ndzarr.stores.base": "Store",
@@ -86,6 +87,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         SelectionTypeError as SelectionTypeError,
         StoreError as StoreError,
     )
+    from ndzarr.explain import Explanation as Explanation
     from ndzarr.group import Group as Group
     from ndzarr.lazyview import LazyView as LazyView
     from ndzarr.stores.base import Store as Store

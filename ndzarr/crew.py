@@ -57,6 +57,12 @@ def share(
     work(parts if done is None else _noted(parts, 0, done))
 
 
+def crew_size(part_ns: float, count: int, workers: int | None) -> int:
+    """On how many threads `share` does so many parts when called from outside the pool."""
+    alone = part_ns < THREADS_FROM_NS or count < 2 or part_ns * count < CREW_FROM_NS
+    return 1 if alone else min(workers or processors(), count)
+
+
 class _Crew(Generic[Task]):
     """Some threads that share one iterator of parts and stop together: at its end, or at the first exception."""
 
@@ -87,11 +93,11 @@ class _Crew(Generic[Task]):
 
     def _join(self, futures: list[Future[None]]) -> None:
         """Wait until no thread of the crew works any more, whatever happens meanwhile (promise P17)."""
-        for future in futures:
-            future.cancel()
         while True:
             try:
-                wait(futures)
+                # Those that no thread has begun are not waited for: to `wait` a future is not done when it was cancelled, only
+                # when a thread of the pool has seen that, which may be busy with the crew of which this is a part.
+                wait([future for future in futures if not future.cancel()])
                 return
             except BaseException as error:  # a second Ctrl-C
                 self._fail(error)

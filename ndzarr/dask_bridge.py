@@ -14,6 +14,7 @@ What a class of arrays owes to dask, each held by tests/test_dask_bridge.py:
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -190,7 +191,8 @@ def store(value: Any, target: Operand, *, where: Any = True, casting: Any = "uns
 
     where: elements of `target` that are False there stay as they are. Raises TypeError where `casting` forbids the cast and
     ValueError where shapes do not go together, before anything is computed. A dask array that itself reads `target` at other
-    indices than it is written to finds there what was written or not yet: compute it first.
+    indices than it is written to finds there what was written or not yet: compute it first. ArgumentError too for an array in
+    memory where dask works in other processes.
     """
     from dask.array import asarray, broadcast_to, where as choose
 
@@ -203,7 +205,20 @@ def store(value: Any, target: Operand, *, where: Any = True, casting: Any = "uns
         # Reads of a block come before its write, which needs all of it.
         value = choose(broadcast_to(asarray(where), target.shape), value, to_dask(target, blocks))
     written = value.rechunk(blocks).map_blocks(_write, Boxed(target), dtype=bool, meta=np.empty((0,) * len(target.shape), bool))
-    written.compute(optimize_graph=True)
+    _check_reachable(target, written)
+    written.compute()
+
+
+def _check_reachable(target: Operand, written: Any) -> None:
+    """Raise ArgumentError where other processes would write to a copy of `target`, as of an array in memory."""
+    from dask import local, threaded
+    from dask.base import get_scheduler
+
+    if get_scheduler(collections=[written]) in (threaded.get, local.get_sync):
+        return
+    placed = getattr(target, "placed", None)
+    if placed is None or pickle.loads(pickle.dumps(target)).placed()[0] != placed()[0]:
+        raise ArgumentError("an array in memory cannot be written to by other processes; use the scheduler 'threads'")
 
 
 def _write(block: NDArray, target: Boxed, block_info: Any = None) -> NDArray:

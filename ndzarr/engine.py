@@ -8,7 +8,7 @@ its inner chunks are planned again, inside it, and shared out once more.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +20,7 @@ from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Coords, Key, NDArray
 from ndzarr.chunks import Chunks, Result, Scratch, ShardReader, ShardWriter, decode_ns
 from ndzarr.codecs.sharding_indexed import MISSING, Index
-from ndzarr.crew import THREADS_FROM_NS, Ledger, share
+from ndzarr.crew import THREADS_FROM_NS, Ledger, crew_size, share
 from ndzarr.errors import ArgumentError, CorruptChunkError
 from ndzarr.fields import Field, field_dtype, field_of
 from ndzarr.fillvalue import element
@@ -29,7 +29,7 @@ from ndzarr.layout import Cell, Layout, Shard
 from ndzarr.memory import check_result, room
 from ndzarr.metadata import ArrayMeta
 from ndzarr.plan import Part, count_parts, plan, within
-from ndzarr.scatter import fill, lift, lower, put, stretch
+from ndzarr.scatter import Stretch, fill, lift, lower, put, stretch
 from ndzarr.selection import Point, Selection
 from ndzarr.shards import Answer, Found, Indices, fetch, index_range
 from ndzarr.stores.base import Store
@@ -166,34 +166,31 @@ class Engine:
         if cell.shard is not None:
             self._read_shard(part, cell, cell.shard, result)
             return
-        pipeline = cell.pipeline
-        if pipeline.raw and part.simple and not part.whole and result.field is None and self._read_span(part, cell, result):
+        wanted = stretch_of(part, cell, result.field)
+        if wanted is not None:
+            self._read_stretch(part, wanted, result)
             return
-        data = self.store.get(layout.key(part.coords), self._range or self._chunks.reach(pipeline))
+        data = self.store.get(layout.key(part.coords), self._range or self._chunks.reach(cell.pipeline))
         if data is None:
             self._chunks.missing(part, result, part.coords)
         else:
-            self._chunks.unpack(part, data, pipeline, result, scratch, part.coords)
+            self._chunks.unpack(part, data, cell.pipeline, result, scratch, part.coords)
 
-    def _read_span(self, part: Part, cell: Cell, result: Result) -> bool:
-        """Read only the bytes between the first and the last element wanted; False when that is most of the chunk.
+    def _read_stretch(self, part: Part, wanted: Stretch, result: Result) -> None:
+        """Read only the bytes between the first and the last element wanted.
 
         Safe: the elements of a raw chunk lie at known offsets, `np.ndarray` refuses strides that leave the buffer, and an
         object too short for the range is refused here.
         """
         layout = self.layout
-        wanted = stretch(part, cell.chunk)
-        if wanted is None:
-            return False
         first, nbytes, shape, strides = wanted
         data = self.store.get(layout.key(part.coords), ByteRange(first, first + nbytes))
         if data is None:
             self._chunks.missing(part, result, part.coords)
-            return True
+            return
         if len(data) != nbytes:
             raise self._chunks.short(part.coords, first, len(data), nbytes)
         result.out[part.target] = np.ndarray(shape, layout.dtype, data, 0, strides)
-        return True
 
     def _read_shard(self, part: Part, cell: Cell, shard: Shard, result: Result) -> None:
         """Read the inner chunks of one shard that a part touches, and no more of it than they take."""
@@ -209,26 +206,38 @@ class Engine:
 
     def _fetch(self, coords: Coords, cell: Cell, shard: Shard, positions: Sequence[int]) -> Found | None:
         """The encoded inner chunks of one shard, all of one version of it; None when there is no such object."""
-        store, key = self.store, self.layout.key(coords)
         # Where versions have no tags, only the lock can keep somebody else's write from coming between index and chunks.
-        guard: AbstractContextManager[Any] = nullcontext() if store.tagged else store.lock(key)
+        guard: AbstractContextManager[Any] = nullcontext()
+        if not self.store.tagged:
+            guard = self.store.lock(self.layout.key(coords))
         with guard:
-            steps = fetch(
-                shard.codec, positions, self._indices.get(key) if store.tagged else None, self._chunks.most(cell.pipeline)
-            )
-            try:
-                ranges = next(steps)
-                while True:
-                    ranges = steps.send([self._ask(key, range) for range in ranges])
-            except StopIteration as stop:
-                found: Found | None = stop.value
-            except CorruptChunkError as error:
-                raise self._chunks.named(error, coords) from error
-        if store.tagged:
+            return self.fetch(coords, cell, shard, positions, self._ask, self._indices)
+
+    def fetch(
+        self,
+        coords: Coords,
+        cell: Cell,
+        shard: Shard,
+        positions: Sequence[int],
+        ask: Callable[[Key, ByteRange], Answer],
+        indices: Indices,
+    ) -> Found | None:
+        """What `shards.fetch` finds by the answers of `ask`, with the index that `indices` keeps, and shall keep."""
+        key, tagged = self.layout.key(coords), self.store.tagged
+        steps = fetch(shard.codec, positions, indices.get(key) if tagged else None, self.most(cell))
+        try:
+            ranges = next(steps)
+            while True:
+                ranges = steps.send([ask(key, range) for range in ranges])
+        except StopIteration as stop:
+            found: Found | None = stop.value
+        except CorruptChunkError as error:
+            raise self._chunks.named(error, coords) from error
+        if tagged:
             if found is None:
-                self._indices.forget(key)
+                indices.forget(key)
             else:
-                self._indices.keep(key, found.tag, found.index)
+                indices.keep(key, found.tag, found.index)
         return found
 
     def _ask(self, key: Key, range: ByteRange) -> Answer:
@@ -256,13 +265,13 @@ class Engine:
             if cell.shard is None:
                 fill(part, out, self.size(part.coords) is not None if listed is None else part.coords in listed)
                 continue
-            index = self.index(part.coords, cell.shard)
+            index = self._index(part.coords, cell.shard)
             if index is None:
                 fill(part, out, False)
                 continue
             place = lift(part, out)
             for inner in plan(within(part), cell.shard.grid):
-                fill(inner, place, not bool((index[1][cell.shard.position(inner.coords)] == MISSING).all()))
+                fill(inner, place, not bool((index[cell.shard.position(inner.coords)] == MISSING).all()))
             if not part.simple:
                 lower(part, place, out)
         found = out.reshape(selection.shape)
@@ -272,13 +281,28 @@ class Engine:
         """How many bytes the object at `coords` has; None where there is none."""
         return self.store.size(self.layout.key(coords))
 
-    def index(self, coords: Coords, shard: Shard) -> tuple[Hashable, Index] | None:
-        """The tag and the index of a shard as it is now; None where there is none. Raises CorruptChunkError."""
-        answer = self._ask(self.layout.key(coords), index_range(shard.codec))
+    def index_bytes(self, coords: Coords, shard: Shard) -> Answer:
+        """The encoded index of a shard as it is now, and the tag; None where there is none."""
+        return self._ask(self.layout.key(coords), index_range(shard.codec))
+
+    def _index(self, coords: Coords, shard: Shard) -> Index | None:
+        answer = self.index_bytes(coords, shard)
         try:
-            return None if answer is None else (answer[1], shard.codec.read_index(answer[0]))
+            return None if answer is None else shard.codec.read_index(answer[0])
         except CorruptChunkError as error:
             raise self._chunks.named(error, coords) from error
+
+    def most(self, cell: Cell) -> int:
+        """The most bytes that a correct object has, of those that lie like `cell`; a read asks for one more."""
+        return self._chunks.most(cell.pipeline)
+
+    def kept_indices(self) -> Indices:
+        """A copy of the indices of shards kept for the next read."""
+        return self._indices.copy()
+
+    def threads(self, selection: Selection, count: int) -> int:
+        """How many threads a read of `count` parts goes by."""
+        return crew_size(self._part_ns(selection), count, config.current().workers)
 
     # ---- write --------------------------------------------------------------------------------
 
@@ -464,6 +488,17 @@ class Engine:
     def nbytes_stored(self) -> int:
         """The encoded bytes of all chunk objects."""
         return sum(self.store.size(self.layout.key(coords)) or 0 for coords in self.stored())
+
+
+def stretch_of(part: Part, cell: Cell, field: Field | None) -> Stretch | None:
+    """The bytes that a read of a part asks for where that is less than the whole chunk.
+
+    A chunk of which all is wanted is read whole, past the edge of the array too, so that a damaged one is noticed; but never
+    for the sake of one element, which `read_point` may read too.
+    """
+    if not cell.pipeline.raw or not part.simple or field is not None or (part.whole and part.target):
+        return None
+    return stretch(part, cell.chunk)
 
 
 def _own(scalar: Any) -> Any:

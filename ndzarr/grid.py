@@ -6,7 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import groupby, product
+from itertools import groupby
 from typing import TypeAlias
 
 import numpy as np
@@ -194,7 +194,7 @@ class Grid:
 
     def __iter__(self) -> Iterator[Coords]:
         """All coords in C order; lazily, so that a grid of any size may be walked in part."""
-        return product(*(range(axis.count) for axis in self.axes))
+        return iter(()) if 0 in self.shape else _walk(self.shape)
 
     def __contains__(self, coords: object) -> bool:
         return (
@@ -202,6 +202,16 @@ class Grid:
             and len(coords) == len(self.axes)
             and all(0 <= c < axis.count for axis, c in zip(self.axes, coords, strict=True))
         )
+
+
+def _walk(shape: Shape) -> Iterator[Coords]:
+    # Not `itertools.product`, which lists each axis before it begins.
+    if not shape:
+        yield ()
+        return
+    for head in _walk(shape[:-1]):
+        for coord in range(shape[-1]):
+            yield (*head, coord)
 
 
 #: What "auto" aims at for one decoded chunk, in bytes: large enough that per-chunk costs vanish, small enough for caches.

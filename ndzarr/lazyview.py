@@ -17,11 +17,11 @@ from ndzarr.engine import Engine
 from ndzarr.errors import ArgumentError, MemoryLimitError, ReadOnlyError, SelectionError
 from ndzarr.fields import Field, field_dtype, split_fields
 from ndzarr.grid import Axis
-from ndzarr.memory import check_result
+from ndzarr.memory import check_result, room
 from ndzarr.operand import Borders
 from ndzarr.selection import LateSelectionError, Selection, select
 from ndzarr.stores.base import Store
-from ndzarr.transform import Access, Affine, Table, Transform
+from ndzarr.transform import Affine, Table, Transform
 
 
 class Base(Protocol):
@@ -44,7 +44,7 @@ class Base(Protocol):
     def writable(self) -> bool:
         """See `node.Node`."""
 
-    def _read(self, engine: Engine, selection: Selection, field: Field | None = None) -> Any:
+    def _read(self, engine: Engine, selection: Selection, field: Field | None = None, *, masked: bool = False) -> Any:
         """What `engine.read` gives under the handle's own policies."""
 
     def _check_writable(self) -> None:
@@ -262,35 +262,54 @@ class LazyView(DuckArray):
     # ---- reading --------------------------------------------------------------------------------
 
     def compute(self) -> NDArray:
-        """Read the view: an array of its shape, 0-d ones included.
+        """Read the view: an array of its shape, 0-d ones included; a masked one under `options(missing="mask")`.
 
         Raises what reading the array raises, MemoryLimitError above `options(max_result=)` or where there is no room.
         """
-        return self.read_box(tuple([slice(0, n) for n in self.shape]))
+        return self._read(tuple([slice(0, n) for n in self.shape]), masked=True)
 
     def read_box(self, box: Box) -> NDArray:
         """See `operand.Operand`."""
-        try:
-            access = self._transform.box_selection(box)
-        except MemoryError as error:  # index arrays that had to be made
-            raise self._no_room(math.prod([s.stop - s.start for s in box])) from error
+        return self._read(box)
+
+    def _read(self, box: Box, *, masked: bool = False) -> NDArray:
+        pieces = list(self._transform.pieces(box))
+        if len(pieces) == 1:
+            return self._read_piece(box, masked=masked)
+        shape = tuple([s.stop - s.start for s in box])
+        self._check_room(shape)
+        found: NDArray = room(shape, self._dtype, f"a view of shape {shape}")
+        for piece in pieces:
+            read = self._read_piece(piece, masked=masked)
+            if isinstance(read, np.ma.MaskedArray) and not isinstance(found, np.ma.MaskedArray):
+                found = np.ma.MaskedArray(found, np.zeros(shape, np.bool_), fill_value=read.fill_value)
+            found[_within(piece, box)] = read
+        return found
+
+    def _read_piece(self, box: Box, *, masked: bool) -> NDArray:
+        access = self._transform.box_selection(box)
         selection = access.selection
         repeated = len(access.axes) != len(access.shape)
         if repeated:
             # The engine sees what is read, not how often it is repeated.
-            nbytes = math.prod(access.shape) * self._dtype.itemsize
-            check_result(nbytes, f"reading {access.shape} of {self!r}", "read it in slices", path=self._base.path)
-        work = self._base._read(self._engine_for(selection), selection, self._field or None)
+            self._check_room(access.shape)
+        work = self._base._read(self._engine_for(selection), selection, self._field or None, masked=masked)
         if not repeated:
             return access.view(work)
         try:
-            return access.view(work)
+            if not isinstance(work, np.ma.MaskedArray):
+                return access.view(work)
+            # NumPy does not broadcast the mask of a masked array with it.
+            mask = access.view(np.ma.getmaskarray(work))
+            found: NDArray = np.ma.MaskedArray(access.view(work.data), mask, fill_value=work.fill_value)
+            return found
         except (MemoryError, ValueError) as error:
-            raise self._no_room(math.prod(access.shape)) from error
+            nbytes = math.prod(access.shape) * self._dtype.itemsize
+            raise MemoryLimitError(f"no memory for {nbytes} bytes of {self!r}", path=self._base.path, found=nbytes) from error
 
-    def _no_room(self, size: int) -> MemoryLimitError:
-        nbytes = size * self._dtype.itemsize
-        return MemoryLimitError(f"no memory for {nbytes} bytes of {self!r}", path=self._base.path, found=nbytes)
+    def _check_room(self, shape: Shape) -> None:
+        nbytes = math.prod(shape) * self._dtype.itemsize
+        check_result(nbytes, f"reading {shape} of {self!r}", "read it in slices", path=self._base.path)
 
     def _engine_for(self, selection: Selection) -> Engine:
         """The array's engine as it is now; SelectionError where what is selected is no longer there."""
@@ -325,20 +344,32 @@ class LazyView(DuckArray):
         self._assign(selection, value)
 
     def _assign(self, selection: Selection, value: Any) -> None:
+        if isinstance(value, LazyView) and value._is(self._with(self._transform.indexed(selection))):
+            return  # what Python does after `view[index] += 1`, which has written already
         dtype = self._dtype
         array = cast(value, dtype, selection, selection.shape)
         nested = not isinstance(value, np.ndarray) and dtype.kind in "OT"
         selection, array = spread(array, selection, (), nested=nested)
-        self._put(self._transform.indexed(selection).selection(), array.reshape(selection.shape))
+        whole = tuple([slice(0, n) for n in selection.shape])
+        self._put(self._transform.indexed(selection), whole, array.reshape(selection.shape))
+
+    def _is(self, other: LazyView) -> bool:
+        """Whether the two are views of the same elements."""
+        alike = self._base is other._base and self._field == other._field and self._seen == other._seen
+        return alike and self._transform.same(other._transform)
 
     def write_box(self, box: Box, value: NDArray) -> None:
         """See `operand.Operand`."""
         self._check_writable()
-        self._put(self._transform.box_selection(box), np.asarray(value).astype(self._dtype, copy=False))
+        self._put(self._transform, box, np.asarray(value).astype(self._dtype, copy=False))
 
-    def _put(self, access: Access, value: NDArray) -> None:
-        engine = self._engine_for(access.selection)
-        engine.write(access.selection, access.work(value), self._field or None)
+    def _put(self, transform: Transform, box: Box, value: NDArray) -> None:
+        """Write what was cast, of the box's shape, where a transform over the array says."""
+        for piece in transform.pieces(box):
+            access = transform.box_selection(piece)
+            engine = self._engine_for(access.selection)
+            part = value if piece is box else value[_within(piece, box)]
+            engine.write(access.selection, access.work(part), self._field or None)
 
     def _check_writable(self) -> None:
         if self._readonly:
@@ -364,6 +395,11 @@ class LazyView(DuckArray):
             told += f".{name}" if dtype.kind == "c" else f"[{name!r}]"
             dtype = field_dtype(dtype, (name,))
         return told
+
+
+def _within(piece: Box, box: Box) -> Box:
+    """Where a piece of a box lies in it."""
+    return tuple([slice(p.start - s.start, p.stop - s.start) for p, s in zip(piece, box, strict=True)])
 
 
 class ViewIndexer:

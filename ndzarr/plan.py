@@ -25,7 +25,7 @@ import numpy as np
 
 from ndzarr._typing import Coords
 from ndzarr.errors import SelectionError
-from ndzarr.grid import Axis, Grid
+from ndzarr.grid import Axis, Grid, RegularAxis
 from ndzarr.selection import Gather, IntpArray, Pick, Point, Selection, Span, Take
 
 #: One axis of a source or target: an int drops the axis, a slice keeps it, an array picks.
@@ -92,10 +92,16 @@ def count_parts(selection: Selection, grid: Grid) -> int:
     if 0 in selection.shape:
         return 0
     picks = list(zip(selection.picks, grid.axes, strict=True))
-    count = math.prod([len(_cuts(pick, axis)) for pick, axis in picks if type(pick) is not Gather])
+    count = math.prod([_count_cuts(pick, axis) for pick, axis in picks if type(pick) is not Gather])
     if selection.gather_axis is not None:
         count *= sum(1 for _ in _point_groups([axis.find_many(pick.indices) for pick, axis in picks if type(pick) is Gather]))
     return count
+
+
+def _count_cuts(pick: Pick, axis: Axis) -> int:
+    if type(pick) is Span and type(axis) is RegularAxis and pick.step <= axis.chunk:  # no chunk is jumped over
+        return axis.find(pick.start + (pick.count - 1) * pick.step) - axis.find(pick.start) + 1
+    return len(_cuts(pick, axis))
 
 
 def within(part: Part) -> Selection:

@@ -6,13 +6,16 @@ axes brought to the front (`Gather`s belong together), and everything else by ba
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ndzarr._typing import NDArray, Shape
 from ndzarr.codecs.base import ChunkSpec
 from ndzarr.plan import AxisIndex, Part
+
+#: Bytes of a raw chunk: where they begin, how many they are, and the shape and strides in them of what is wanted.
+Stretch: TypeAlias = tuple[int, int, Shape, Shape]
 
 
 def take(part: Part, chunk: NDArray, out: NDArray) -> None:
@@ -66,11 +69,10 @@ def lower(part: Part, piece: NDArray, out: NDArray) -> None:
         out[_mesh(part.target, out)] = piece
 
 
-def stretch(part: Part, chunk: ChunkSpec) -> tuple[int, int, Shape, Shape] | None:
+def stretch(part: Part, chunk: ChunkSpec) -> Stretch | None:
     """The bytes of a raw chunk between the first and the last element that a simple part takes of it.
 
-    As where they begin, how many they are, and the shape and strides in them of what is wanted; None where that is most of
-    the chunk, so that the whole chunk may as well be read.
+    None where that is most of the chunk, so that the whole chunk may as well be read.
     """
     first = last = 0
     shape: list[int] = []

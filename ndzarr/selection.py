@@ -26,7 +26,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ndzarr._typing import NDArray, Shape
+from ndzarr._typing import Box, NDArray, Shape
 from ndzarr.errors import ArgumentError, SelectionError, SelectionTypeError
 
 IntpArray: TypeAlias = npt.NDArray[np.intp]
@@ -93,6 +93,12 @@ class Selection:
     mask: bool = False
     fancy: bool = False
     arrays: tuple[IntpArray, ...] = ()
+
+
+def boxed(box: Box) -> Selection:
+    """What a box selects."""
+    lengths = tuple([s.stop - s.start for s in box])
+    return Selection(tuple([Span(s.start, 1, n) for s, n in zip(box, lengths, strict=True)]), lengths, lengths)
 
 
 ONLY_VALID = (

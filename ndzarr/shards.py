@@ -151,6 +151,13 @@ class Indices:
         self._nbytes = 0
         self._lock = threading.Lock()
 
+    def copy(self) -> Indices:
+        """The same indices, to be kept and forgotten apart."""
+        other = Indices()
+        with self._lock:
+            other._held, other._nbytes = self._held.copy(), self._nbytes
+        return other
+
     def get(self, key: Key) -> tuple[Hashable, Index] | None:
         """The tag and the index kept for a shard."""
         with self._lock:

@@ -33,6 +33,10 @@ from ndzarr.selection import Gather, IntpArray, Pick, Point, Selection, Span, Ta
 _LONGEST_SPLIT = 1 << 20
 
 
+#: So many points are gathered at a time: their index arrays, one for each axis of the array, are made for it.
+_MOST_POINTS = 1 << 22
+
+
 @dataclass(frozen=True, slots=True)
 class Fixed:
     """One index for every element of the view."""
@@ -218,6 +222,10 @@ class Transform:
         work = tuple([shape[axis] for axis in straight])
         return Access(Selection(tuple(picks), work, work), straight, work, shape)
 
+    def same(self, other: Transform) -> bool:
+        """Whether the two are of one shape and every element lies in the same place."""
+        return self.shape == other.shape and all(map(_same, self.maps, other.maps))
+
     def fits(self, shape: Shape) -> bool:
         """Whether every element of the view lies in an array of this shape."""
         if len(shape) != len(self.maps):
@@ -252,11 +260,7 @@ class Transform:
         """
         if 0 in self.shape:
             return self._nothing(self.shape)
-        uses = self.uses
-        shared = [any(uses[axis] > 1 for axis in _axes(m)) for m in self.maps]
-        mixed = any(shared)
-        joined = [mixed and (share or isinstance(m, Table)) for share, m in zip(shared, self.maps, strict=True)]
-        group = tuple(sorted({axis for join, m in zip(joined, self.maps, strict=True) if join for axis in _axes(m)}))
+        joined, group = self._joined
         lengths = tuple([self.shape[axis] for axis in group])
         picks: list[Pick] = []
         axes: list[int] = []
@@ -283,6 +287,26 @@ class Transform:
         shape = tuple(work)
         selection = Selection(tuple(picks), shape, shape, gather_axis)
         return Access(selection, tuple(axes), tuple([self.shape[axis] for axis in axes]), self.shape)
+
+    @cached_property
+    def _joined(self) -> tuple[tuple[bool, ...], tuple[int, ...]]:
+        """Which maps become Gathers, and the axes of the view that these name between them."""
+        uses = self.uses
+        shared = [any(uses[axis] > 1 for axis in _axes(m)) for m in self.maps]
+        mixed = any(shared)
+        joined = tuple([mixed and (share or isinstance(m, Table)) for share, m in zip(shared, self.maps, strict=True)])
+        return joined, tuple(sorted({axis for join, m in zip(joined, self.maps, strict=True) if join for axis in _axes(m)}))
+
+    def pieces(self, box: Box) -> Iterator[Box]:
+        """A box cut up so that none needs index arrays that are too large; in an order in which the last in C order is last."""
+        group = [axis for axis in self._joined[1] if box[axis].stop - box[axis].start > 1]
+        if math.prod([box[axis].stop - box[axis].start for axis in group]) <= _MOST_POINTS:
+            yield box
+            return
+        axis = group[0]
+        start, stop = box[axis].start, box[axis].stop
+        for part in (slice(start, (start + stop) // 2), slice((start + stop) // 2, stop)):
+            yield from self.pieces((*box[:axis], part, *box[axis + 1 :]))
 
     def _nothing(self, shape: Shape) -> Access:
         """The selection of no elements."""
@@ -335,7 +359,7 @@ class Access:
             return array
         array = array[(..., *[slice(None) if axis in axes else None for axis in range(len(self.shape))])]
         # What is repeated is copied: the caller may change it.
-        return array if array.shape == self.shape else np.broadcast_to(array, self.shape, subok=True).copy()
+        return array if array.shape == self.shape else np.broadcast_to(array, self.shape).copy()
 
     def work(self, value: NDArray) -> NDArray:
         """A value of the view's shape as the work array to write: of repeated elements the last in C order stays."""
@@ -355,6 +379,12 @@ class Access:
 
 def _axes(m: Map) -> tuple[int, ...]:
     return () if isinstance(m, Fixed) else (m.axis,) if isinstance(m, Affine) else m.axes
+
+
+def _same(a: Map, b: Map) -> bool:
+    if isinstance(a, Table) and isinstance(b, Table):
+        return a.axes == b.axes and np.array_equal(a.values, b.values)
+    return a == b
 
 
 def _named(m: Map) -> str:

@@ -17,9 +17,11 @@ from ndzarr import config, display, nodes
 from ndzarr._typing import Box, Coords, DType, NDArray, Shape
 from ndzarr.accessors import select_blocks, select_outer, select_points
 from ndzarr.assignment import cast, check_value, spread
+from ndzarr.chunkwise import iter_chunks, map_chunks
 from ndzarr.duck import DuckArray
 from ndzarr.engine import Engine
 from ndzarr.errors import ArgumentError, MemoryLimitError, MetadataError, NodeNotFoundError
+from ndzarr.explain import LOOKUPS, Explanation, explain
 from ndzarr.fields import Field, split_fields
 from ndzarr.grid import Edges, EdgesAxis, Grid
 from ndzarr.layout import compile_layout
@@ -31,6 +33,7 @@ from ndzarr.selection import (
     LateSelectionError,
     Selection,
     Span,
+    boxed,
     select,
 )
 from ndzarr.stores.base import Store
@@ -249,6 +252,16 @@ class ZArray(Node, DuckArray):
         inner = engine.meta.dtype[fields].shape if isinstance(fields, str) else ()
         return np.repeat(found, math.prod(inner)).reshape(found.shape + inner) if inner else found
 
+    def explain(self, index: Any = ..., *, lookups: int = LOOKUPS) -> Explanation:
+        """What `z[index]` would read, decode and need of memory, without reading a chunk; see `Explanation`.
+
+        Costs a look-up of each stored object that is touched, up to `lookups` of them, beyond which the rest is estimated, and
+        the index of each shard. Raises what `z[index]` raises for a wrong index, a store that fails and a damaged shard.
+        """
+        engine = self._engine
+        index, fields = split_fields(index, engine.meta.dtype)
+        return explain(engine, select(index, engine.meta.shape), fields if isinstance(fields, str) else None, lookups=lookups)
+
     @property
     def oindex(self) -> Indexer:
         """Outer indexing: each axis by itself. `z.oindex[[0, 2], [1, 3]]` has shape (2, 2); ints drop their axis."""
@@ -269,17 +282,43 @@ class ZArray(Node, DuckArray):
         """Views instead of reads: `z.lazy[index]`, `z.lazy.oindex[...]` and `z.lazy.vindex[...]` are LazyViews."""
         return Lazy(LazyView.whole(self))
 
+    def iter_chunks(self) -> Iterator[tuple[Box, NDArray]]:
+        """(box, chunk) for each chunk in C order: `z[box]` is the chunk, cut at the edge of the array.
+
+        Each chunk is read when it is its turn; chunks that were never written come too. See `chunks` for what a chunk is.
+        """
+        engine = self._engine
+        return iter_chunks(engine.layout.grid, lambda box: self._read(engine, boxed(box), masked=True))
+
+    def map_chunks(self, f: Callable[[NDArray], Any], *, out: Any = None, dtype: Any = None) -> Any:
+        """`f(chunk)` for each chunk, as a NumPy array, or written into `out`, which is then what is returned.
+
+        Chunks are cut at the edge of the array. `f` runs on several threads at once, in any order, and gives an array of the
+        shape of the chunk. dtype: of a new array; by default that of the first result. Raises ArgumentError for a result of
+        another shape, and what `f` raises. Memory: the result, and a chunk and what `f` makes of it for each thread.
+
+        >>> import ndzarr
+        >>> z = ndzarr.array([[1, 2, 3], [4, 5, 6]], chunks=(1, 2))
+        >>> z.map_chunks(lambda chunk: chunk - chunk.min())
+        array([[0, 1, 0],
+               [0, 1, 0]])
+        """
+        engine = self._engine
+        empty = np.empty((0,) * self.ndim, self.dtype)
+        kind = None if dtype is None else np.dtype(dtype)
+        return map_chunks(engine.layout.grid, lambda box: self._read(engine, boxed(box), masked=True), f, kind, out, empty)
+
     # ---- a box at a time: what NumPy's functions go by (`operand.Operand`) ------------------------------
 
     def read_box(self, box: Box) -> NDArray:
         """The elements in a box, one slice with step 1 an axis, as a fresh array."""
-        found: NDArray = self._read(self._engine, _boxed(box))
+        found: NDArray = self._read(self._engine, boxed(box))
         return found
 
     def write_box(self, box: Box, value: NDArray) -> None:
         """Put `value`, of the box's shape, there, cast to the dtype."""
         self._check_writable()
-        selection = _boxed(box)
+        selection = boxed(box)
         self._engine.write(selection, np.asarray(value).astype(self.dtype, copy=False).reshape(selection.shape))
 
     def borders(self) -> tuple[Borders, ...]:
@@ -426,11 +465,6 @@ class Indexer:
         self._array._check_writable()
         engine = self._array._engine
         self._array._write(engine, self._select(index, engine), value)
-
-
-def _boxed(box: Box) -> Selection:
-    lengths = tuple([s.stop - s.start for s in box])
-    return Selection(tuple([Span(s.start, 1, n) for s, n in zip(box, lengths, strict=True)]), lengths, lengths)
 
 
 def _read_meta(store: Store, path: str, zarr_format: int | None = None) -> ArrayMeta:

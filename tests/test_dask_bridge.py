@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+import ndzarr
 from ndzarr import dask_bridge
 from ndzarr._typing import Box, DType, NDArray, Shape
 from ndzarr.dask_bridge import BLOCK_NBYTES, Boxed, is_dask, own_blocks, to_dask
@@ -481,6 +483,76 @@ def test_da_store_writes_block_by_block() -> None:
     np.testing.assert_array_equal(z.array, Y)
     assert len(z.written) == 4
     assert z.boxes == []
+
+
+# ---- ZArray and LazyView ----
+
+
+@pytest.fixture(params=["whole", "view"])
+def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """An array on disk that holds X: as it stands, or as a view of a larger one."""
+    if request.param == "whole":
+        z = ndzarr.create_array(tmp_path / "a", shape=X.shape, dtype=X.dtype, chunks=(3, 2))
+        z[...] = X
+        return z
+    base = ndzarr.create_array(tmp_path / "a", shape=(6, 14), dtype=X.dtype, chunks=(2, 4))
+    base[...] = -1
+    base[:, ::2] = X[::-1].T
+    return base.lazy[:, ::2].T[::-1]
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+def test_arrays_as_dask_arrays(stored: Any, scheduler: str) -> None:
+    found = stored.to_dask()
+    assert found.name.startswith("ndzarr-")
+    np.testing.assert_array_equal(found.compute(scheduler=scheduler), X)
+    np.testing.assert_array_equal(stored.to_dask(chunks=4)[::2, [3, 1]].compute(scheduler=scheduler), X[::2, [3, 1]])
+
+
+@pytest.mark.parametrize("function", [operator.add, np.hypot, np.outer, lambda a, b: np.concatenate([a, b]), da.maximum])
+def test_arrays_beside_dask_arrays(stored: Any, function: Any) -> None:
+    for found, want in [(function(stored, lazy(Y)), function(X, Y)), (function(lazy(Y), stored), function(Y, X))]:
+        assert isinstance(found, da.Array)
+        assert isinstance(found._meta, np.ndarray)
+        np.testing.assert_array_equal(found.compute(), np.asarray(want))
+
+
+def test_dask_asks_arrays_for_themselves(stored: Any) -> None:
+    assert da.asarray(stored).name.startswith("ndzarr-")
+    np.testing.assert_array_equal(da.stack([stored, lazy(Y)]).compute(), [X, Y])
+    np.testing.assert_array_equal(da.from_array(stored, chunks=(3, 4)).compute(), X)
+    assert not hasattr(stored, "copy")  # from_array would call it
+
+
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads", "processes"])
+def test_dask_writes_to_arrays(stored: Any, scheduler: str) -> None:
+    with dask.config.set(scheduler=scheduler):
+        stored += lazy(Y)
+    np.testing.assert_array_equal(np.asarray(stored), X + Y)
+    da.store(lazy(Y), stored, lock=False, scheduler=scheduler)
+    np.testing.assert_array_equal(np.asarray(stored), Y)
+
+
+def test_other_processes_cannot_write_to_memory() -> None:
+    z = ndzarr.zeros(X.shape, chunks=(3, 2))
+    np.testing.assert_array_equal(z.to_dask().compute(scheduler="processes"), 0)
+    with dask.config.set(scheduler="processes"), pytest.raises(ValueError, match="in memory"):
+        np.copyto(z, lazy(Y))
+    np.copyto(z, lazy(Y))
+    np.testing.assert_array_equal(z[...], Y)
+
+
+def test_overlapping_views_are_not_written_to(tmp_path: Path) -> None:
+    z = ndzarr.create_array(tmp_path / "a", shape=X.shape, dtype=X.dtype, chunks=(3, 2))
+    z[...] = X
+    for refused in (
+        lambda: np.add(z.lazy[::-1], lazy(Y), out=z),
+        lambda: np.matmul(z, lazy(Y[:6]), out=z),
+        lambda: np.concatenate([z.lazy[:3], lazy(Y[:4])], out=ndzarr.open_array(tmp_path / "a", mode="r+")),
+    ):
+        with pytest.raises((ValueError, TypeError)):
+            refused()
+    np.testing.assert_array_equal(z[...], X)
 
 
 # ---- imports ----

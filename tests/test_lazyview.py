@@ -16,6 +16,7 @@ from ndzarr.fields import field_of
 from ndzarr.grid import RegularAxis
 from ndzarr.lazyview import LazyView
 from ndzarr.operand import Operand
+from ndzarr.selection import Selection
 from ndzarr.testing import expressions
 from ndzarr.testing.expressions import Choices, IndexKinds, RandomChoices
 from ndzarr.testing.outcomes import Outcome, difference, read, same_values, value_difference, write
@@ -407,6 +408,39 @@ def test_too_large_to_read() -> None:
         view[:20].compute()
 
 
+@pytest.mark.parametrize("missing", ["fill", "mask"])
+def test_much_that_is_gathered_is_read_and_written_in_pieces(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index arrays of a diagonal would be larger than what is read."""
+    a = np.arange(2000.0).reshape(20, 20, 5)
+    store = ndzarr.MemoryStore()
+    z = ndzarr.array(a, store=store, chunks=(6, 7, 5))
+    store.delete("c/1/1/0")
+    z = ndzarr.open_array(store, mode="r+")
+    a[6:12, 7:14] = 0
+    points: list[int] = []
+    selected = LazyView._engine_for
+
+    def counted(self: LazyView, selection: Selection) -> Any:
+        points.append(selection.work_shape[0])
+        return selected(self, selection)
+
+    monkeypatch.setattr("ndzarr.transform._MOST_POINTS", 6)
+    monkeypatch.setattr(LazyView, "_engine_for", counted)
+    with ndzarr.options(missing=missing):
+        got: Any = z.lazy[...].diagonal(1).permuted((1, 0)).compute()
+    assert np.array_equal(np.ma.getdata(got), a.diagonal(1).T)
+    assert np.ma.getmaskarray(got).sum() == (30 if missing == "mask" else 0)
+    assert sum(points) == 19
+    assert max(points) <= 6
+    picked = np.array([[3, 0, 3], [1, 3, 0]])
+    value = np.arange(30.0).reshape(2, 3, 5)
+    z.lazy.vindex[picked, picked][...] = value
+    for i in range(2):
+        for j in range(3):
+            a[picked[i, j], picked[i, j]] = value[i, j]
+    assert np.array_equal(z[...], a)
+
+
 # ---- the array changes ----
 
 
@@ -467,12 +501,28 @@ def test_a_view_as_a_value() -> None:
     assert z[:, :2].tolist() == [[1, 1], [2, 2], [2, 2], [3, 4]]
 
 
-def test_augmented_assignment() -> None:
-    z = ndzarr.array(A, chunks=(2, 4))
-    expected = A.copy()
-    view = z.lazy[1:3].permuted((1, 0))
-    view[::2] = view[::2].compute() + 100
-    expected[1:3].T[::2] += 100
+def test_augmented_assignment(watched: tuple[Any, Any]) -> None:
+    """`view[index] += 1` reads and writes once, not once more to put the view where it is."""
+    z, store = watched
+    expected = z[...]
+    for index in (np.s_[1:3, ::-1], np.s_[[4, 0, 3]], np.s_[np.array([[3, 1], [0, 2]]), 5:1:-2]):
+        store.clear()
+        z.lazy[index] += 100
+        first = [(call.op, call.key) for call in store.log]
+        view = z.lazy[index]
+        store.clear()
+        view += 100
+        assert sorted(first) == sorted((call.op, call.key) for call in store.log)
+        expected[index] += 200
+    z.lazy.oindex[[1, 4], 2:3] -= 5
+    expected[[1, 4], 2:3] -= 5
+    z.lazy[:, ::-1].vindex[[0, 4], [1, 2]] *= 2
+    expected[:, ::-1][[0, 4], [1, 2]] *= 2
+    z.lazy[1] = z.lazy[1, ::-1]  # of the same array, but not of the same elements
+    expected[1] = expected[1, ::-1].copy()
+    other = ndzarr.open_array(store)
+    z.lazy[0] = other.lazy[0, ::-1]
+    expected[0] = expected[0, ::-1].copy()
     assert np.array_equal(z[...], expected)
 
 
@@ -501,6 +551,29 @@ def test_missing_policies() -> None:
     with ndzarr.options(missing="raise"), pytest.raises(ndzarr.MissingChunkError):
         ndzarr.open_array(store).lazy[2:, 2:].read_box((slice(0, 1), slice(0, 1)))
     assert ndzarr.open_array(store).lazy[2:, 2:].compute().tolist() == [[7, 7], [7, 7]]
+
+
+def test_what_is_missing_is_masked() -> None:
+    """Read by `compute`, as by an index of the array itself; functions see fill values, for they take boxes."""
+    store = ndzarr.MemoryStore()
+    ndzarr.create_array(store, shape=(4, 3), chunks=(2, 2), dtype="c8", fill_value=7)[:2] = np.arange(6).reshape(2, 3)
+    z = ndzarr.open_array(store, missing="mask")
+    whole = z[...]
+    assert whole.mask.sum() == 6
+    for view, want in (
+        (z.lazy[::-1].permuted((1, 0)), whole[::-1].T),
+        (z.lazy[[3, 0, 1], [0, 1, 2]].real, whole[[3, 0, 1], [0, 1, 2]].real),
+        (z.lazy[3, 0], whole[3:, 0].reshape(())),
+        (z.lazy[3, 0].broadcast((2,)), np.ma.concatenate([whole[3:, 0], whole[3:, 0]])),
+        (z.lazy[1:3, :1].broadcast((2, 2)), np.ma.concatenate([whole[1:3, :1], whole[1:3, :1]], axis=1)),
+        (z.lazy[2:2, None], whole[2:2, None]),
+    ):
+        got: Any = view.compute()
+        assert type(got) is np.ma.MaskedArray
+        assert got.shape == want.shape
+        assert np.array_equal(np.ma.getmaskarray(got), np.ma.getmaskarray(want))
+        assert np.array_equal(got.data, want.data)
+        assert type(np.asarray(view)) is np.ndarray
 
 
 def test_borders() -> None:

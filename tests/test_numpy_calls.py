@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections import Counter
 from functools import cache
 from typing import Any
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from ndzarr.config import options
 from ndzarr.errors import MemoryLimitError
-from ndzarr.testing.calls import CALLS, REFUSED, Call, Outcome, Score, missing, run, score
+from ndzarr.testing.calls import CALLS, REFUSED, Call, Outcome, Score, dispatched, missing, run, score
 from ndzarr.testing.calls.operands import NAMES, operand
-from ndzarr.testing.calls.wraps import dask_array
+from ndzarr.testing.calls.wraps import dask_array, zarray
 
 EVERY = [*CALLS, *REFUSED]
 
@@ -194,3 +196,47 @@ def test_score_of_dask() -> None:
     assert 0.7 < found.share < 0.95, str(found)
     # Of what is wrong, arrays that cannot be changed in place are a choice; wrong values are not.
     assert len([one for one in found.of("wrong") if not one.why.startswith("afterwards")]) >= 3, str(found)
+
+
+# ---- ndzarr ----
+
+
+@pytest.mark.parametrize("limits", [{}, {"working_memory": 1}], ids=["whole", "in blocks"])
+def test_small_arrays_are_right(limits: dict[str, int]) -> None:
+    """`working_memory=1` makes a block of every chunk, as if the array were far larger than memory."""
+    found = score(zarray, CALLS, lambda: options(**limits))
+    assert found.of("wrong") == []
+    assert found.share >= 0.98, "\n".join(f"{one.call.text}: {one.why}" for one in found.of("refused"))
+
+
+@cache
+def unloaded() -> Score:
+    """Every call where nothing may be loaded: each array is above the limit."""
+    return score(zarray, CALLS, lambda: options(max_load=1, working_memory=1))
+
+
+def test_above_the_load_limit_all_stream_or_refuse() -> None:
+    found = unloaded()
+    assert found.of("wrong") == []
+    assert [one for one in found.of("refused") if not isinstance(one.error, MemoryLimitError)] == []
+
+
+def given_whole(call: Call) -> bool:
+    """Whether some array above the limit is an argument itself, not a part of it taken before, nor only `like=`."""
+    return any(re.search(rf"(?<!like=)\b{name}\b(?![\[.])", call.text) for name in call.operands if name.islower())
+
+
+def test_functions_and_ufuncs_that_stream() -> None:
+    """Those right in every one of their calls though nothing may be loaded."""
+    functions, ufuncs = dispatched()
+    refused = unloaded().functions("refused")
+    done = {one.call.name: one.call.function for one in unloaded().of("right") if given_whole(one.call)}
+    assert {one.call.name for one in unloaded().of("refused") if one.call.function in ufuncs} == set()
+    streaming = {name for name, function in done.items() if function in functions and name not in refused}
+    assert len(streaming) >= 150, sorted(refused)
+
+
+@pytest.mark.parametrize("limits", [{}, {"working_memory": 1}], ids=["whole", "in blocks"])
+def test_what_numpy_refuses_is_refused_with_the_same_exception(limits: dict[str, int]) -> None:
+    outcomes = score(zarray, REFUSED, lambda: options(**limits)).outcomes
+    assert [f"{one.call.text}: {one.why}" for one in outcomes if one.kind != "right"] == []

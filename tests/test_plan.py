@@ -10,7 +10,7 @@ import pytest
 from ndzarr import scatter
 from ndzarr.accessors import select_blocks, select_outer, select_points
 from ndzarr.grid import Grid
-from ndzarr.plan import Part, plan
+from ndzarr.plan import Part, count_parts, plan
 from ndzarr.selection import Gather, Selection, Span, Take, select
 from ndzarr.testing.expressions import IndexKinds, RandomChoices, index
 
@@ -45,6 +45,7 @@ def check_plan(selection: Selection, grid: Grid) -> None:
         scatter.fill(part, once, 1)
         hits += once
         check_whole(part, grid, selection)
+    assert count_parts(selection, grid) == len(seen)
     # (a) every element of the work array is the target of exactly one part
     if 0 not in selection.shape:
         assert (hits == 1).all()

@@ -94,15 +94,16 @@ def _flat(ufunc: np.ufunc, array: Any, dtype: Any, out: Any, nan: int | None, na
     return place if out is None else out
 
 
-def rows(array: Any) -> Iterator[Box]:
+def rows(array: Any, nbytes: int | None = None) -> Iterator[Box]:
     """Boxes of an operand that follow each other in C order: each has all of the axes behind the one that it is cut along.
 
-    Axes are cut to single elements from the first on until what lies behind them fits a thread's share of memory.
+    Axes are cut to single elements from the first on until what lies behind them fits a thread's share of memory. nbytes: of
+    one element in all the arrays that the caller makes of a box at once; by default four times the element itself.
     """
     shape = tuple(array.shape)
     # Nothing smaller than a chunk can be decoded.
     chunk = math.prod(min(b.chunk, b.length) for b in array.borders())
-    limit = max(chunk, share_nbytes() // (4 * max(1, array.dtype.itemsize)))
+    limit = max(chunk, share_nbytes() // (4 * max(1, array.dtype.itemsize) if nbytes is None else nbytes))
     depth = 0
     while depth < len(shape) - 1 and math.prod(shape[depth + 1 :]) > limit:
         depth += 1

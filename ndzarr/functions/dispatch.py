@@ -19,11 +19,13 @@ from ndzarr.streaming import fits_block, is_operand, load
 
 #: The modules that fill the table.
 FAMILIES = (
+    "applied",
     "cumulative",
     "elementwise",
     "extremes",
     "files",
     "folds",
+    "fourier",
     "histograms",
     "joining",
     "linear",
@@ -35,7 +37,10 @@ FAMILIES = (
     "picking",
     "records",
     "shape",
+    "sorting",
+    "stretches",
     "strings",
+    "unique",
     "writes",
 )
 

@@ -1,7 +1,7 @@
 """histogram, histogram2d, histogramdd, their edges, and bincount: ranges first, then counts block by block.
 
-NumPy computes the edges, from a stand-in for the data: two elements, the smallest and the largest. Then it counts each block with
-the same range or edges, which decide for each element by itself, so that the sums of the counts are NumPy's own.
+NumPy computes the edges, from a stand-in for the data: two elements, the smallest and the largest. Then it counts each block
+with the same range or edges, which decide for each element by itself, so that the sums of the counts are NumPy's own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ndzarr.functions.dispatch import load_small
 from ndzarr.functions.fold import Fold, Sink, State, fold
 from ndzarr.functions.order import order
 from ndzarr.functions.table import UnstreamedError, implements
-from ndzarr.memory import result
+from ndzarr.memory import check_result, room
 from ndzarr.streaming import cut, dtype_of, is_operand, read, run, shape_of
 
 
@@ -297,7 +297,8 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     if extremes.min(x) < 0:
         raise ValueError("'list' argument must have no negative elements")
     size = max(int(extremes.max(x)) + 1, minlength)
-    counts = result((size,), probe.dtype, "numpy.bincount")
+    check_result(size * probe.dtype.itemsize, f"numpy.bincount of numbers up to {size - 1}", "count with numpy.unique instead")
+    counts = room((size,), probe.dtype, "the counts of numpy.bincount")
     counts[...] = 0
     lock = threading.Lock()
 

@@ -1,8 +1,8 @@
 """The loop of functions that need whole lanes: blocks as long as the axis, NumPy's own function on each, results put in place.
 
-A block spans the lane axes and as many chunks of the others as the memory allows. Where one row of chunks as long as the lane is
-more than a thread's share, blocks follow one another and each has all of `options(working_memory)`, down to a single lane; the
-chunks are then read more than once. A single lane longer than `options(max_load)` is refused.
+A block spans the lane axes and as many chunks of the others as the memory allows. Where one row of chunks as long as the lane
+is more than a thread's share, blocks follow one another and each has all of `options(working_memory)`, down to a single lane;
+the chunks are then read more than once. A single lane longer than `options(max_load)` is refused.
 """
 
 from __future__ import annotations
@@ -23,27 +23,32 @@ from ndzarr.streaming import Cut, cut, dtype_of, is_operand, run, shape_of, shar
 
 
 def lanes(
-    function: Callable[..., NDArray], inputs: Sequence[Any], axes: Sequence[int], *, name: str, out: Any = None, lead: int = 0,
-    drop: bool = False, nbytes: int | None = None, shape: Shape | None = None, serial: bool = False,
+    function: Callable[..., Any], inputs: Sequence[Any], axes: Sequence[int], *, name: str, out: Any = None,
+    lead: int | None = 0, drop: bool = False, nbytes: int | None = None, shape: Shape | None = None, serial: bool = False,
 ) -> Any:  # fmt: skip
     """`function` of the inputs, which have the same rank and broadcast but for `axes`, applied block by block.
 
     function: gives for a block an array of the same rank, with any length along `axes` (the same for all blocks), behind `lead`
-    more axes. drop: `axes` have length 1 in what it gives, and none in the result. nbytes: of one element of the first input in
-    all arrays that exist at once. shape: what is cut, of the first input by default. serial: blocks in C order, on one thread.
+    more axes, None for as many as come. drop: `axes` have length 1 in what it gives, and none in the result. nbytes: of one
+    element of the first input in all arrays that exist at once. shape: what is cut, of the first input by default. serial:
+    blocks in C order, on one thread.
     """
     shape = shape_of(inputs[0]) if shape is None else shape
     itemsize = sum(np.dtype(dtype_of(x)).itemsize for x in inputs)
     blocks, alone = _cut(inputs, shape, axes, 4 * itemsize if nbytes is None else nbytes, name)
     boxes = blocks.boxes()
+    # The first block shows what comes out of one: dtype, and lengths along the axes.
+    box = next(boxes)
+    found = np.asarray(function(*[_read(x, box, axes) for x in inputs]))
+    ahead = found.ndim - len(shape) if lead is None else lead
 
     def place_of(box: Box, found: NDArray) -> Box:
-        own = [slice(0, n, 1) for n in found.shape[:lead]]
+        own = [slice(0, n, 1) for n in found.shape[:ahead]]
         for axis, s in enumerate(box):
             if axis not in axes:
                 own.append(s)
             elif not drop:
-                own.append(slice(0, found.shape[lead + axis], 1))
+                own.append(slice(0, found.shape[ahead + axis], 1))
         return tuple(own)
 
     def put(box: Box, found: NDArray) -> None:
@@ -52,18 +57,12 @@ def lanes(
         if is_operand(place):
             place.write_box(spot, found)
         else:
-            np.copyto(place[spot], found, "same_kind" if out is not None else "unsafe")
+            np.copyto(place[(*spot, ...)], found, "same_kind" if out is not None else "unsafe")
 
-    # The first block shows what comes out of one: dtype, and lengths along the axes.
-    box = next(boxes)
-    found = np.asarray(function(*[_read(x, box, axes) for x in inputs]))
-    ends = iter(place_of(tuple(slice(0, n, 1) for n in shape), found))
-    wanted = tuple(s.stop for s in ends)
+    wanted = tuple(s.stop for s in place_of(tuple(slice(0, n, 1) for n in shape), found))
     place = place_for(out, wanted, found.dtype, name)
-    hidden = (
-        out is not None and is_operand(place) and any(is_operand(x) and x is not place and x.overlaps(place) for x in inputs)
-    )
     target = place
+    hidden = is_operand(place) and any(is_operand(x) and x is not place and x.overlaps(place) for x in inputs)
     if hidden:
         place = result(wanted, found.dtype, name)
     put(box, found)

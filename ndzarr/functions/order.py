@@ -16,17 +16,19 @@ import numpy as np
 
 from ndzarr import config
 from ndzarr._typing import NDArray
+from ndzarr.functions.blockwise import store
 from ndzarr.functions.dispatch import load_small
 from ndzarr.functions.fold import answer, normal_axes, place_for, reduced_shape
 from ndzarr.functions.lanes import lanes
 from ndzarr.functions.ranks import Keys, Lane, Ranks, Sorted
 from ndzarr.functions.table import UnstreamedError, implements
+from ndzarr.memory import result
 from ndzarr.streaming import dtype_of, is_operand, shape_of
 
 _NOT_GIVEN: Any = np._NoValue
 #: Of one element, in all that NumPy's functions make of a block: the copy that they partition, and what they interpolate.
 _COPIES = 4
-#: Lanes shorter than this have their nanmedian found in masked arrays, which rounds otherwise (`_nanmedian` in NumPy's sources).
+#: Lanes shorter than this have their nanmedian found in masked arrays, which rounds otherwise (NumPy's `_nanmedian`).
 _MASKED = 600
 
 
@@ -60,12 +62,14 @@ def order(
     shape, dtype = shape_of(a), np.dtype(dtype_of(a))
     q = tuple(load_small(x) if is_operand(x) else x for x in q)
     lead = np.shape(q[0]) if q else ()
+    # NumPy says on one element what it would raise, and what comes out.
+    single = np.zeros((1,) * len(shape), dtype)
+    weighted = {} if weights is None else {"weights": np.ones(single.shape)}
+    raw = called(single, *q, axis=axis, **kwargs, **weighted)
+    probe = np.asarray(raw)
     axes = normal_axes(axis, len(shape))
     if not axes or not math.prod(shape):
         raise UnstreamedError
-    # NumPy says on one element what it would raise, and what comes out.
-    single = np.zeros((1,) * len(shape), dtype)
-    probe = np.asarray(called(single, *q, axis=axis, **kwargs))
     wanted = lead + reduced_shape(shape, axes, keepdims)
     everything = len(axes) == len(shape)
     if skip and len(lead) > 1 and len(axes) > 1 and not everything:
@@ -81,14 +85,17 @@ def order(
         if everything:
             _put(place, statistic(function, a, q, kwargs, skip).reshape(wanted))
             return answer(place, out)
-        if is_operand(place):
-            raise UnstreamedError
+        target = place
+        if is_operand(target):
+            place = result(wanted, probe.dtype, name)
         kept = [k for k in range(len(shape)) if k not in axes]
         for fixed in product(*(range(shape[k]) for k in kept)):
             spot = dict(zip(kept, fixed, strict=True))
             box = [spot.get(k, 0) for k in range(len(shape)) if keepdims or k in spot]
             place[(slice(None),) * len(lead) + tuple(box)] = statistic(function, Lane(a, axes, fixed), q, kwargs, skip)
-        return answer(place, out)
+        if is_operand(target):
+            store(place, target)
+        return answer(target, out)
     if weights is not None and everything and len(shape) > 1:
         raise UnstreamedError
     inputs = [a] if weights is None else [a, _weights(weights, shape, axis)]
@@ -98,7 +105,8 @@ def order(
         return np.asarray(called(array, *q, axis=axes, keepdims=True, overwrite_input=True, **given))
 
     nbytes = dtype.itemsize * _COPIES + (16 if weights is not None else 0)
-    return lanes(block, inputs, axes, name=name, lead=len(lead), drop=not keepdims, out=out, nbytes=nbytes)
+    found = lanes(block, inputs, axes, name=name, lead=len(lead), drop=not keepdims, out=out, nbytes=nbytes)
+    return np.asarray(found) if isinstance(raw, np.ndarray) and out is None else found
 
 
 def _weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:

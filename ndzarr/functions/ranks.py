@@ -1,14 +1,15 @@
 """Exact order statistics of arrays that do not fit in memory: which value has rank k when all are sorted.
 
-The algorithm is radix selection from the most significant digit (Knuth, The Art of Computer Programming vol. 3, 5.2.5 and 5.3.3;
-Alabi et al., "Fast k-selection algorithms for graphics processing units", 2012). Each value becomes an unsigned integer that
-sorts as the value does. A pass over the array counts how many of these begin with each digit of 8 to 16 bits; the digit in which
-a wanted rank falls is then known, and the next pass counts the digits behind it, for all ranks at once. As soon as what is left
-fits into its share of `options(working_memory)` it is collected in one more pass and sorted.
+The algorithm is radix selection from the most significant digit (Knuth, The Art of Computer Programming vol. 3, 5.2.5 and
+5.3.3; Alabi et al., "Fast k-selection algorithms for graphics processing units", 2012). Each value becomes an unsigned integer
+that sorts as the value does. A pass over the array counts how many of these begin with each digit of 8 to 16 bits; the digit in
+which a wanted rank falls is then known, and the next pass counts the digits behind it, for all ranks at once. As soon as what
+is left fits into its share of `options(working_memory)` it is collected in one more pass and sorted.
 
-Passes: at most one for each digit, (2 to 4 for 4-byte numbers, 4 to 8 for 8-byte ones, were they all nearly equal); two, a count
-and a collection, for most data. Memory: one table of counts for a digit, the collected values, and the blocks of the threads.
-Counts are added up as integers, so the order in which threads finish does not matter.
+Passes: at most one for each digit (2 to 4 of 4-byte numbers, 4 to 8 of 8-byte ones, were they all nearly equal); two, a count
+and a collection, for most data. Of more ranks than there is room for tables, some wait for another pass. Memory: the tables of
+counts, the collected values, and the blocks of the threads. Counts are added up as integers, so the order in which threads
+finish does not matter.
 """
 
 from __future__ import annotations
@@ -122,7 +123,9 @@ class Ranks:
             if sum(b.count for b in buckets) <= self._room:
                 self._collect(buckets, shift, known)
                 break
-            digit = min(self._digit, shift)
+            # Of many ranks each gets a smaller table, so that one pass still serves all.
+            each = self._room * self._keys.unsigned.itemsize // (8 * len(buckets))
+            digit = min(self._digit, shift, max(4, each.bit_length() - 1))
             tables = self._count([b.prefix for b in buckets], shift, digit)
             buckets = [c for b, table in zip(buckets, tables, strict=True) for c in _narrowed(b, table, digit)]
             shift -= digit
