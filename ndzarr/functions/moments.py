@@ -127,7 +127,7 @@ def _merged(parts: list[Any], w: Any, dtype: DType) -> NDArray | None:
     along = large.borders()[1]
     # Blocks as read, joined, and as distances from the means; a state, what it is merged with, and the product of a block.
     limit = share_nbytes() // 2 - 4 * dtype.itemsize * count * count
-    wanted = limit // (4 * dtype.itemsize * count)
+    wanted = limit // (5 * dtype.itemsize * count)
     if wanted < along.chunk or not large.shape[1]:
         return None
     stops = along.stops(wanted)
@@ -163,8 +163,9 @@ def _moments(block: NDArray, w: Any) -> _Moments:
     number = block.shape[1] if w is None else w.sum()
     total = np.add.reduce(block if w is None else block * w, axis=1)
     means = np.zeros_like(total) if number == 0 else np.asarray(total / number)
-    away = block - means[:, None]
-    other = np.conj(away if w is None else away * w)
+    away = np.subtract(block, means[:, None], out=block)  # made for this
+    other = away if w is None else away * w
+    other = np.conj(other) if other.dtype.kind == "c" else other
     return number, means, matrix_product(away[None], other.T[None])[0].astype(block.dtype, copy=False)
 
 
