@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Generic, TypeAlias, TypeVar
 
@@ -77,25 +78,31 @@ class _Crew(Generic[Task]):
         self._error: BaseException | None = None
 
     def run(self, workers: int) -> None:
-        futures: list[Future[None]] = []
+        hired: list[tuple[Future[None], _Errand]] = []
         try:
             with suppress(RuntimeError):  # the interpreter is going down and takes no new work: this thread does it all
-                _hire(self._pooled, workers - 1, futures)
+                _hire(self._pooled, workers - 1, hired)
             self._share()
         except BaseException as error:  # Ctrl-C may fall between two parts, outside `_share`'s own try
             self._fail(error)
         finally:
-            self._join(futures)
+            self._join(hired)
         if self._error is not None:
             raise self._error
 
-    def _join(self, futures: list[Future[None]]) -> None:
+    def _join(self, hired: list[tuple[Future[None], _Errand]]) -> None:
         """Wait until no thread of the crew works any more, whatever happens meanwhile (promise P17)."""
         while True:
             try:
                 # Those that no thread has begun are not waited for: to `wait`, a future that was cancelled is not done before
-                # a thread of the pool has seen that.
-                wait([future for future in futures if not future.cancel()])
+                # a thread of the pool has seen that. It stays in the pool's queue until then, and must not hold on to results.
+                begun = []
+                for future, errand in hired:
+                    if future.cancel():
+                        errand.work = None
+                    else:
+                        begun.append(future)
+                wait(begun)
                 return
             except BaseException as error:  # a second Ctrl-C
                 self._fail(error)
@@ -153,8 +160,19 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def _hire(work: Callable[[], None], most: int, futures: list[Future[None]]) -> None:
-    """Put up to `most` threads of the process's one pool to work; `futures` gets one for each.
+@dataclass(slots=True)
+class _Errand:
+    """What a thread of the pool is to do when it comes to it; None when that is over by then."""
+
+    work: Callable[[], None] | None
+
+    def __call__(self) -> None:
+        if self.work is not None:
+            self.work()
+
+
+def _hire(work: Callable[[], None], most: int, hired: list[tuple[Future[None], _Errand]]) -> None:
+    """Put up to `most` threads of the process's one pool to work; `hired` gets an entry for each.
 
     Only those that are free: a crew inside a crew, as of a block that a function reads, would queue up behind the crew that it
     is a part of, and the queue would hold on to all that was to be done. The pool is made when first needed.
@@ -167,8 +185,9 @@ def _hire(work: Callable[[], None], most: int, futures: list[Future[None]]) -> N
         _hired[:] = [future for future in _hired if not future.done()]
         for _ in range(min(most, size - len(_hired))):
             # Each thread gets a copy of the caller's context, so that stores see the caller's `options`.
-            futures.append(_executor.submit(contextvars.copy_context().run, work))
-            _hired.append(futures[-1])
+            errand = _Errand(work)
+            hired.append((_executor.submit(contextvars.copy_context().run, errand), errand))
+            _hired.append(hired[-1][0])
 
 
 def _forget_pool() -> None:
