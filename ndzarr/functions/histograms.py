@@ -26,7 +26,7 @@ from ndzarr.memory import check_result, room
 from ndzarr.streaming import cut, dtype_of, is_operand, read, run, shape_of
 
 #: Points that are counted at a time.
-_SLICE = 1 << 13
+_SLICE = 1 << 14
 
 
 @dataclass(slots=True)
@@ -56,11 +56,17 @@ class Bins(Fold):
     range: Any
 
     def first(self, arrays: list[Any], axes: tuple[int, ...], box: Box) -> State:
-        weights = np.asarray(arrays[1]) if len(arrays) > 1 else None
-        block = np.asarray(arrays[0])
+        weights = np.asarray(arrays[1]).reshape(-1) if len(arrays) > 1 else None
+        block = np.asarray(arrays[0]).reshape(-1)
         if block.dtype == np.bool_:
             block = block.astype(np.uint8)  # as NumPy does, which warns; it has warned when the edges were found
-        return (np.histogram(block, self.bins, self.range, weights=weights)[0],)
+        found: Any = 0
+        slice_ = max(_SLICE, self.bins if np.ndim(self.bins) == 0 else len(self.bins))
+        for start in range(0, block.size, slice_):  # of each element NumPy makes some ten others
+            part = slice(start, start + slice_)
+            mine = None if weights is None else weights[part]
+            found = found + np.histogram(block[part], self.bins, self.range, weights=mine)[0]
+        return (found,)
 
     def merge(self, state: State, later: State) -> State:
         return (state[0] + later[0],)
@@ -121,7 +127,6 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, we
     edges, bins, range = _edges(a, bins, range, weights)
     operands = [a] if weights is None else [a, weights]
     itemsize = np.dtype(dtype_of(a)).itemsize + (0 if weights is None else np.dtype(dtype_of(weights)).itemsize)
-    # NumPy counts 65,536 elements at a time, so what it makes of them counts once, not for each element.
     counts = total(Bins(bins, range), operands, shape_of(a), nbytes=2 * itemsize)
     if density:
         widths = np.array(np.diff(edges), float)
