@@ -18,7 +18,6 @@ from ndzarr._typing import Box, DType, NDArray, Shape
 from ndzarr.crew import processors
 from ndzarr.errors import ArgumentError
 from ndzarr.explain import LOOKUPS, Explanation
-from ndzarr.functions import dispatch, ufuncs
 from ndzarr.operand import Borders
 from ndzarr.streaming import load
 
@@ -147,6 +146,8 @@ class DuckArray(NDArrayOperatorsMixin):
             if args or kwargs:
                 raise ArgumentError(f"explain takes an index alone, or a function and its arguments; found {args} {kwargs}")
             return self._explain_index(index, lookups)
+        from ndzarr.functions import dispatch
+
         reads = dispatch.reads(index, self, args, kwargs)
         largest = 0
 
@@ -184,6 +185,8 @@ class DuckArray(NDArrayOperatorsMixin):
             if any(_is_dask(type(x)) for x in everything):
                 return dask_bridge.dispatch_ufunc(ufunc, method, inputs, kwargs)
             return NotImplemented
+        from ndzarr.functions import ufuncs  # not before the first function: reading and writing need none of it
+
         return ufuncs.call(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
@@ -192,6 +195,8 @@ class DuckArray(NDArrayOperatorsMixin):
             if any(_is_dask(kind) for kind in types):
                 return dask_bridge.dispatch_function(func, args, kwargs)
             return NotImplemented
+        from ndzarr.functions import dispatch
+
         return dispatch.call(func, args, kwargs)
 
     def __dask_tokenize__(self) -> Any:
