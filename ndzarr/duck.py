@@ -16,7 +16,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from ndzarr import config, dask_bridge
 from ndzarr._typing import Box, DType, NDArray, Shape
 from ndzarr.crew import processors
-from ndzarr.errors import ArgumentError
+from ndzarr.errors import ArgumentError, SelectionError
 from ndzarr.explain import LOOKUPS, Explanation
 from ndzarr.operand import Borders
 from ndzarr.streaming import load
@@ -84,7 +84,13 @@ class DuckArray(NDArrayOperatorsMixin):
         if not isinstance(other, DuckArray):
             return False
         (mine, how), (its, so) = self.placed(), other.placed()
-        return mine == its and not (how is so or (how is not None and how == so))
+        if mine != its:
+            return False
+        return not (how is so or (how is not None and how == so)) or self._repeats()
+
+    def _repeats(self) -> bool:
+        """Whether elements at several indices lie at one place."""
+        return False
 
     @property
     @abstractmethod
@@ -269,7 +275,10 @@ class DuckArray(NDArrayOperatorsMixin):
             return load(self).item()
         index = args[0] if len(args) == 1 else args
         if not isinstance(index, tuple):
-            index = np.unravel_index(operator.index(index) % max(1, self.size), self.shape) if self.ndim != 1 else (index,)
+            flat = operator.index(index)
+            if not -self.size <= flat < self.size:
+                raise SelectionError(f"index {flat} is out of bounds for size {self.size}")
+            index = np.unravel_index(flat % self.size, self.shape)
         return np.asarray(self.lazy[tuple(int(i) for i in index)]).item()
 
     def tolist(self) -> Any:
@@ -290,13 +299,23 @@ class DuckArray(NDArrayOperatorsMixin):
 
     @property
     def real(self) -> Any:
-        """A view of the real parts."""
+        """A view of the real parts; what is assigned is written."""
         return np.real(self)
+
+    @real.setter
+    def real(self, value: Any) -> None:
+        np.real(self)[...] = value
 
     @property
     def imag(self) -> Any:
-        """A view of the imaginary parts; of real numbers, zeros."""
+        """A view of the imaginary parts, what is assigned is written; of real numbers, zeros."""
         return np.imag(self)
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        if self.dtype.kind != "c":
+            raise TypeError("array does not have imaginary part to set")
+        np.imag(self)[...] = value
 
     def astype(self, dtype: Any, *, casting: Any = "unsafe") -> NDArray:
         """The whole array, read and cast, as NumPy's."""

@@ -173,6 +173,9 @@ class LazyView(DuckArray):
                 how = None
         return self._base.placed()[0], how
 
+    def _repeats(self) -> bool:
+        return self._transform.repeats
+
     # ---- views of it --------------------------------------------------------------------------------
 
     def _with(self, transform: Transform, *, readonly: bool = False) -> LazyView:
@@ -211,12 +214,22 @@ class LazyView(DuckArray):
         """The real parts, a view that can be written; the view itself where numbers are real."""
         return self._part("real") if self._dtype.kind == "c" else self
 
+    @real.setter
+    def real(self, value: Any) -> None:
+        self.real[...] = value
+
     @property
     def imag(self) -> Any:
         """The imaginary parts, a view that can be written; zeros that cannot be, of NumPy's, where numbers are real."""
         if self._dtype.kind == "c":
             return self._part("imag")
         return np.broadcast_to(np.zeros((), self._dtype), self.shape)
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        if self._dtype.kind != "c":
+            raise TypeError("array does not have imaginary part to set")
+        self.imag[...] = value
 
     def permuted(self, order: Sequence[int]) -> LazyView:
         """The view whose axis `i` is axis `order[i]` of this one."""

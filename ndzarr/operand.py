@@ -112,4 +112,7 @@ class Operand(Protocol):
         """About how long one chunk takes to decode, in nanoseconds: short ones are not worth a thread."""
 
     def overlaps(self, other: Operand) -> bool:
-        """Whether some element of this may be an element of `other` at another index: then blocks cannot be written in turn."""
+        """Whether some element of this may be an element of `other` at another index: then blocks cannot be written in turn.
+
+        Of the array itself: whether elements at several indices lie at one place.
+        """

@@ -246,6 +246,24 @@ class Transform:
         return Counter(axis for m in self.maps for axis in _axes(m))
 
     @cached_property
+    def repeats(self) -> bool:
+        """Whether elements at several indices may lie at one place; exact but for tables over more than one set of axes."""
+        if 0 in self.shape:
+            return False
+        told = {m.axis for m in self.maps if isinstance(m, Affine)}
+        left = {axis for axis, n in enumerate(self.shape) if n > 1} - told
+        tables = [m for m in self.maps if isinstance(m, Table)]
+        for m in tables:
+            if not left.isdisjoint(m.axes) and np.unique(m.values).size == m.values.size:
+                left.difference_update(m.axes)
+        together = [m.values.reshape(-1) for m in tables if left.issubset(m.axes) and m.axes == tables[0].axes]
+        if not left or len(together) < len(tables) or not together:
+            return bool(left)
+        order = np.lexsort(together)
+        same = np.logical_and.reduce([np.diff(values[order]) == 0 for values in together])
+        return bool(same.any())
+
+    @cached_property
     def _straight(self) -> tuple[int, ...] | None:
         """The axes of the view that the Affines name, in their order; None if there are tables, or one axis is named twice."""
         if any(isinstance(m, Table) for m in self.maps) or any(n > 1 for n in self.uses.values()):

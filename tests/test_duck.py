@@ -184,3 +184,46 @@ def test_a_loaded_operand_cannot_be_changed_behind_the_back() -> None:
     z = zarray(np.arange(3))
     with pytest.raises(ValueError, match="read-only"):
         loaded(spoil, (z,), {})
+
+
+def test_items_out_of_bounds() -> None:
+    z = ndzarr.array(np.arange(6).reshape(2, 3))
+    assert (z.item(5), z.item(-6), z.item(1, 2)) == (5, 0, 5)
+    for index in (6, -7):
+        with pytest.raises(IndexError):
+            np.arange(6).reshape(2, 3).item(index)
+        with pytest.raises(IndexError):
+            z.item(index)
+
+
+def test_parts_of_complex_numbers_are_assigned() -> None:
+    array = np.arange(4) * 1j
+    z = ndzarr.array(array, chunks=(3,))
+    for each in (z, z.lazy[1:], z.lazy[::-1]):
+        like = array if each is z else array[1:] if each.shape == (3,) else array[::-1]
+        for x in (each, like):
+            x.real += 1
+            x.imag = np.arange(len(x))
+            x.imag *= 3
+            x.real = x.imag
+    np.testing.assert_array_equal(z[...], array)
+    real = ndzarr.array(np.arange(3.0))
+    real.real = 7
+    np.testing.assert_array_equal(real[...], [7, 7, 7])
+    with pytest.raises(TypeError):
+        real.imag = 1
+
+
+def test_orders_that_reshape_refuses() -> None:
+    z = ndzarr.array(np.arange(6), chunks=(2,))
+    with pytest.raises(ValueError):
+        np.arange(6).reshape((2, 3), order="K")
+    with pytest.raises(ValueError):
+        z.reshape((2, 3), order="K")
+
+
+@pytest.mark.parametrize("text", ["ij->ji", "ii->i"])
+def test_views_of_what_was_loaded_can_be_changed(text: str) -> None:
+    found = np.einsum(text, ndzarr.array(np.arange(9).reshape(3, 3)))
+    found[...] = 7
+    assert (found == 7).all()

@@ -142,12 +142,12 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
 def reshape(a: Any, /, shape: Any = None, order: Any = "C", *, newshape: Any = None, copy: Any = None) -> Any:
     """`numpy.reshape`."""
     wanted = _reshaped(a, newshape if shape is None else shape)
-    view = a.lazy[...].reshaped(wanted) if order in ("C", "A", "K") else None
+    view = a.lazy[...].reshaped(wanted) if order in ("C", "A") else None
     if view is not None:
         return view
     if copy is False:
         raise ValueError("Unable to avoid creating a copy while reshaping.")
-    if order not in ("C", "A", "K"):
+    if order not in ("C", "A"):
         raise UnstreamedError
     return _whole(a, "numpy.reshape").reshape(wanted)
 
