@@ -346,3 +346,27 @@ def test_of_a_view() -> None:
     store.clear()
     view[5:25].compute()
     assert told.requests == len(store.calls()) == 3
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "kwargs"),
+    [
+        (np.copyto, (0,), {}),
+        (np.clip, (0, 1), {"out": ...}),
+        (np.put, ([0], [9]), {}),
+        (np.cumsum, (), {"out": ...}),
+        (np.nan_to_num, (), {"copy": False, "nan": 9}),
+        (np.place, ([True] * 6, [5]), {}),
+        (np.median, (), {}),
+    ],
+)
+def test_explaining_what_is_no_reduction_reads_and_writes_nothing(function: Any, args: Any, kwargs: dict[str, Any]) -> None:
+    store = ndzarr.FaultStore(ndzarr.MemoryStore())
+    z = ndzarr.create_array(store, shape=(6,), chunks=(2,), dtype="f8")
+    z[...] = np.arange(6.0)
+    store.clear()
+    kwargs = {name: z if value is ... else value for name, value in kwargs.items()}
+    with ndzarr.options(working_memory=1), pytest.raises(ndzarr.ArgumentError, match="no reduction"):
+        z.explain(function, *args, **kwargs)
+    assert not store.calls()
+    np.testing.assert_array_equal(z[...], np.arange(6.0))

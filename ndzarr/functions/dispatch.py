@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import import_module
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from ndzarr import config
-from ndzarr._typing import Box
+from ndzarr._typing import Box, NDArray
 from ndzarr.errors import ArgumentError, MemoryLimitError
 from ndzarr.functions.fold import planned
+from ndzarr.functions.stand_ins import Unread, UnreadError
 from ndzarr.functions.table import TABLE, UnstreamedError
 from ndzarr.operand import Operand
 from ndzarr.streaming import fits_block, is_operand, load, own_box
@@ -92,12 +94,15 @@ def reads(function: Callable[..., Any], operand: Any, args: tuple[Any, ...], kwa
     """
     ufunc = getattr(function, "__self__", None)
     entry = _table().get(function)
-    if isinstance(ufunc, np.ufunc) and function.__name__ == "reduce":
-        from ndzarr.functions.folds import reduce
+    unread = Unread(operand)  # many functions are no reductions, and would write
+    plan = None
+    with suppress(UnreadError):
+        if isinstance(ufunc, np.ufunc) and function.__name__ == "reduce":
+            from ndzarr.functions.folds import reduce
 
-        plan = planned(lambda: reduce(ufunc, operand, *args, **kwargs))
-    else:
-        plan = None if entry is None else planned(lambda: entry.run(operand, *args, **kwargs))
+            plan = planned(lambda: reduce(ufunc, unread, *args, **kwargs))
+        elif entry is not None:
+            plan = planned(lambda: entry.run(unread, *args, **kwargs))
     if plan is None:
         raise ArgumentError(
             f"{name_of(function)} is no reduction: what it reads is not known before it has read", field="function"
@@ -134,7 +139,7 @@ def loaded(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[
     out = kwargs.pop("out", None)
     args, kwargs = replaced((args, kwargs), arrays)
     if out is None:
-        return function(*args, **kwargs)
+        return _writable(function(*args, **kwargs), arrays.values())
     outs = out if isinstance(out, tuple) else (out,)
     buffers = tuple(load(x) if is_operand(x) else x for x in outs)
     answer = function(*args, **kwargs, out=buffers if isinstance(out, tuple) else buffers[0])
@@ -143,6 +148,16 @@ def loaded(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[
             place.write_box(tuple(slice(0, n, 1) for n in place.shape), buffer)
     found_in = dict(zip(map(id, buffers), outs, strict=True))
     return tuple(found_in.get(id(a), a) for a in answer) if isinstance(answer, tuple) else found_in.get(id(answer), answer)
+
+
+def _writable(answer: Any, arrays: Iterable[NDArray]) -> Any:
+    """The answer, of which what is a view of loaded arrays can be changed: nobody else has these."""
+    for array in arrays:
+        array.flags.writeable = True
+    for found in answer if isinstance(answer, (tuple, list)) else (answer,):
+        if isinstance(found, np.ndarray) and not found.flags.writeable and any(np.may_share_memory(found, x) for x in arrays):
+            found.flags.writeable = True
+    return answer
 
 
 def load_small(thing: Any) -> Any:

@@ -7,9 +7,32 @@ from typing import Any
 
 import numpy as np
 
-from ndzarr._typing import NDArray
+from ndzarr._typing import Box, NDArray
 from ndzarr.functions.table import UnstreamedError
+from ndzarr.operand import Operand
 from ndzarr.streaming import dtype_of, is_operand, shape_of
+
+
+class UnreadError(Exception):
+    """Raised by `Unread` in place of doing anything; reaches nobody but who made that."""
+
+
+class Unread:
+    """An operand of which nothing can be read or written: what needs that of it gets UnreadError."""
+
+    def __init__(self, operand: Operand) -> None:
+        self.shape, self.dtype = operand.shape, operand.dtype
+        self.borders, self.object_borders = operand.borders, operand.object_borders
+        self.chunk_ns, self.overlaps = operand.chunk_ns, operand.overlaps
+
+    def read_box(self, box: Box) -> NDArray:
+        raise UnreadError
+
+    def write_box(self, box: Box, value: NDArray) -> None:
+        raise UnreadError
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name) if name.startswith("__") else UnreadError
 
 
 def arrays(*things: Any) -> list[Any]:
