@@ -8,15 +8,20 @@ from typing import Any
 import numpy as np
 
 from ndzarr._typing import Box, NDArray, Shape
+from ndzarr.errors import ArgumentError
+from ndzarr.functions.gather import fill
+from ndzarr.functions.places import displaced, repeats, store
 from ndzarr.memory import result
 from ndzarr.streaming import cut, dtype_of, is_operand, load, read, run, shape_of
 
 
-def elementwise(function: Any, inputs: Sequence[Any], out: Any = None, where: Any = True, **kwargs: Any) -> Any:
-    """A ufunc, or any function that works element by element on broadcast arrays and has no `out` of its own.
+def elementwise(
+    function: Any, inputs: Sequence[Any], out: Any = None, where: Any = True, *, fills: bool = False, **kwargs: Any
+) -> Any:  # fmt: skip
+    """A ufunc, or any function that works element by element on broadcast arrays; one with an `out` of its own if `fills`.
 
     Each block of the result is made from the same block of every input, so `out` may be one of the inputs. Where it overlaps an
-    input that lies otherwise the result is made in memory first.
+    input that lies otherwise the result is made in memory first. Without `fills` an `out` has to have the dtype of the result.
     """
     ufunc = isinstance(function, np.ufunc)
     nout = function.nout if ufunc else 1
@@ -24,20 +29,29 @@ def elementwise(function: Any, inputs: Sequence[Any], out: Any = None, where: An
     inputs = [x if is_operand(x) or _is_scalar(x) or isinstance(x, np.ndarray) else np.asarray(x) for x in inputs]
     masked = where is not True
     operands = [*inputs, *([where] if masked else [])]
-    shape = np.broadcast_shapes(*(shape_of(x) for x in (*operands, *(o for o in outs if o is not None))))
-    if any(o is not None and tuple(o.shape) != shape for o in outs):
-        _refuse(function, operands, outs, kwargs)
+    fills = out is not None and (fills or ufunc)
+    together = [shape_of(x) for x in (*operands, *(o for o in outs if o is not None))]
+    if not ufunc:
+        np.broadcast_shapes(*together)  # ufuncs look at dtypes first
     # NumPy itself, on arrays without elements, says what comes out and what it would raise.
-    given = {"out": tuple(None if o is None else np.empty(0, dtype_of(o)) for o in outs)} if out is not None and ufunc else {}
+    given = {"out": _filled([None if o is None else np.empty(0, dtype_of(o)) for o in outs])} if fills else {}
     probes = function(*[_empty(x) for x in inputs], **given, **kwargs)
+    shape = np.broadcast_shapes(*together)
+    if (wrong := next((o for o in outs if o is not None and tuple(o.shape) != shape), None)) is not None:
+        raise ArgumentError(
+            f"out of numpy.{function.__name__} has shape {tuple(wrong.shape)}, which is not the broadcast shape {shape}",
+            field="out",
+            found=wrong.shape,
+            expected=shape,
+        )
     dtypes = [p.dtype for p in (probes if isinstance(probes, tuple) else (probes,))]
     if not shape:
-        return _single(function, operands, outs, out, masked, kwargs)
+        return _single(function, operands, outs, masked, fills, kwargs)
     name = f"numpy.{function.__name__}"
     subclass = any(isinstance(x, np.ma.MaskedArray) for x in inputs)
-    hidden = [o is not None and is_operand(o) and any(_overlap(x, o) for x in operands) for o in outs]
+    hidden = [o is not None and (repeats(o) or any(displaced(x, o) for x in operands)) for o in outs]
     places: list[Any] = [
-        (_masked(shape, dtype, name) if subclass else result(shape, dtype, name)) if o is None or h else o
+        (_masked(shape, dtype, name) if subclass else _room(shape, dtype, name, o if masked else None)) if o is None or h else o
         for o, h, dtype in zip(outs, hidden, dtypes, strict=True)
     ]
     written = [place for place in places if is_operand(place)]
@@ -52,13 +66,13 @@ def elementwise(function: Any, inputs: Sequence[Any], out: Any = None, where: An
         options = dict(kwargs)
         if masked:
             options["where"] = arrays.pop()
-        if ufunc and (masked or out is not None):
+        if fills or (ufunc and masked):
             buffers = []
             for place in places:
                 old = place.read_box(box) if is_operand(place) and masked else None
                 lengths = tuple([s.stop - s.start for s in box])
                 buffers.append(place[box] if not is_operand(place) else np.empty(lengths, place.dtype) if old is None else old)
-            options["out"] = tuple(buffers)
+            options["out"] = _filled(buffers)
             function(*arrays, **options)
             for place, buffer in zip(places, buffers, strict=True):
                 if is_operand(place):
@@ -79,10 +93,17 @@ def elementwise(function: Any, inputs: Sequence[Any], out: Any = None, where: An
     return answers[0] if nout == 1 else answers
 
 
-def store(array: NDArray, place: Any) -> None:
-    """Write a whole array to an operand, an object at a time."""
-    blocks = cut([place], tuple(place.shape), objects=True)
-    run(blocks.boxes(), lambda box: place.write_box(box, array[box]), [place], blocks)
+def _filled(buffers: Sequence[Any]) -> Any:
+    """`out=` for NumPy: functions that are not ufuncs take no tuple."""
+    return buffers[0] if len(buffers) == 1 else tuple(buffers)
+
+
+def _room(shape: Shape, dtype: Any, name: str, old: Any) -> NDArray:
+    """An array for the result, which begins as `old` where that is given: not all of it will be written."""
+    found = result(shape, dtype, name)
+    if old is not None:
+        fill(found, old)
+    return found
 
 
 def _is_scalar(x: Any) -> bool:
@@ -102,36 +123,22 @@ def _masked(shape: Shape, dtype: Any, name: str) -> Any:
     return np.ma.MaskedArray(result(shape, dtype, name), mask=np.zeros(shape, bool))
 
 
-def _single(function: Any, operands: list[Any], outs: list[Any], out: Any, masked: bool, kwargs: dict[str, Any]) -> Any:
+def _single(function: Any, operands: list[Any], outs: list[Any], masked: bool, fills: bool, kwargs: dict[str, Any]) -> Any:
     """Everything is one element."""
     arrays = [load(x) if is_operand(x) else x for x in operands]
     if masked:
         kwargs = {**kwargs, "where": arrays.pop()}
-    if out is None:
-        return function(*[x[()] if isinstance(x, np.ndarray) and x.ndim == 0 else x for x in arrays], **kwargs)
-    buffers = tuple(None if o is None else load(o) if is_operand(o) else o for o in outs)
-    answers = function(*arrays, out=buffers if len(buffers) > 1 else buffers[0], **kwargs)
+    if not fills:
+        found = function(*[x[()] if isinstance(x, np.ndarray) and x.ndim == 0 else x for x in arrays], **kwargs)
+        if outs == [None] * len(outs):
+            return found
+        store(np.asarray(found), outs[0])
+        return outs[0]
+    buffers = [None if o is None else load(o) if is_operand(o) else o for o in outs]
+    answers = function(*arrays, out=_filled(buffers), **kwargs)
     for o, buffer in zip(outs, buffers, strict=True):
         if o is not None and is_operand(o) and buffer is not None:
             o.write_box((), buffer)
     found = answers if isinstance(answers, tuple) else (answers,)
     kept = tuple(a if o is None else o for a, o in zip(found, outs, strict=True))
     return kept[0] if len(kept) == 1 else kept
-
-
-def _refuse(function: Any, operands: Sequence[Any], outs: Sequence[Any], kwargs: dict[str, Any]) -> None:
-    """Let NumPy say that an output has the wrong shape, on broadcast arrays that take no memory."""
-    blank = [np.broadcast_to(np.empty((), dtype_of(x)), shape_of(x)) for x in operands[: function.nin]]
-    function(*blank, out=tuple(None if o is None else _virtual(o) for o in outs), **kwargs)
-
-
-def _virtual(out: Any) -> NDArray:
-    # One element for all, but writable: NumPy compares the shapes before it writes anything.
-    return np.lib.stride_tricks.as_strided(np.empty(1, dtype_of(out)), tuple(out.shape), (0,) * len(out.shape))
-
-
-def _overlap(x: Any, out: Any) -> bool:
-    """Whether an operand may hold elements of `out` at another place than `out` has them."""
-    if not is_operand(x) or x is out:
-        return False
-    return bool(x.overlaps(out))

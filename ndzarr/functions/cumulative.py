@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ndzarr._typing import Box, Coords
-from ndzarr.functions.fold import place_for
-from ndzarr.functions.folds import tiny
+from ndzarr._typing import Box, Coords, NDArray
+from ndzarr.functions.folds import like, loop_dtype, tiny
+from ndzarr.functions.places import answer, place_for
 from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.streaming import Cut, cut, dtype_of, is_operand, read, run, shape_of, share_nbytes
 
@@ -28,13 +28,10 @@ def accumulate(
     shape = shape_of(array)
     if isinstance(out, tuple):
         (out,) = out
-    probe = ufunc.accumulate(
-        tiny(array), axis=axis, dtype=dtype if out is None or dtype is not None else np.dtype(dtype_of(out))
-    )
+    kind = _kind(ufunc, tiny(array), axis, dtype, out)
     axis = int(np.lib.array_utils.normalize_axis_index(axis, len(shape)))
-    kind = probe.dtype
     step = _step(kind)
-    place = place_for(out, shape, kind, name or f"numpy.{ufunc.__name__}.accumulate")
+    place = place_for(out, shape, kind, name or f"numpy.{ufunc.__name__}.accumulate", [array], in_step=True)
     blocks = cut([array], shape, nbytes=2 * np.dtype(dtype_of(array)).itemsize + 3 * kind.itemsize)
 
     def lane(coords: Coords) -> None:
@@ -57,7 +54,15 @@ def accumulate(
                 place[box] = found
 
     run(product(*(range(n) if k != axis else range(1) for k, n in enumerate(blocks.counts))), lane, [array], blocks)
-    return place if out is None else out
+    return answer(place, out)
+
+
+def _kind(ufunc: np.ufunc, sample: NDArray, axis: int, dtype: Any, out: Any) -> Any:
+    """The dtype in which `ufunc` accumulates what is like `sample`; raises what NumPy raises."""
+    if out is None:
+        return ufunc.accumulate(sample, axis=axis, dtype=dtype).dtype
+    ufunc.accumulate(sample, axis=axis, dtype=dtype, out=like(out, sample.ndim))
+    return loop_dtype(ufunc, sample, out) if dtype is None else ufunc.accumulate(sample, axis=axis, dtype=dtype).dtype
 
 
 def _step(kind: Any) -> Any:
@@ -67,13 +72,13 @@ def _step(kind: Any) -> Any:
 
 def _flat(ufunc: np.ufunc, array: Any, dtype: Any, out: Any, nan: int | None, name: str) -> Any:
     """Over the elements in C order: slabs of whole rows, each after the last element of the one before."""
+    if not is_operand(array):
+        raise UnstreamedError
     shape = shape_of(array)
-    kind = ufunc.accumulate(
-        np.zeros(1, dtype_of(array)), dtype=dtype if out is None or dtype is not None else np.dtype(dtype_of(out))
-    ).dtype
+    kind = _kind(ufunc, np.zeros(1, dtype_of(array)), 0, dtype, out)
     step = _step(kind)
     size = math.prod(shape)
-    place = place_for(out, (size,), kind, name)
+    place = place_for(out, (size,), kind, name, [array])
     carry = None
     done = 0
     for box in rows(array):
@@ -91,7 +96,7 @@ def _flat(ufunc: np.ufunc, array: Any, dtype: Any, out: Any, nan: int | None, na
         else:
             place[stretch] = found
         done += block.size
-    return place if out is None else out
+    return answer(place, out)
 
 
 def rows(array: Any, nbytes: int | None = None) -> Iterator[Box]:
@@ -126,6 +131,9 @@ def _shortened(box: Box, limit: int) -> Iterator[Box]:
 
 def _cumulative(ufunc: np.ufunc, a: Any, axis: Any, dtype: Any, out: Any, nan: int | None, name: str) -> Any:
     ndim = len(shape_of(a))
+    if not ndim:
+        place_for(out, (1,), dtype_of(a), name)  # NumPy writes beyond the end of another one
+        raise UnstreamedError
     if dtype is None and out is None:
         # The functions, unlike the ufuncs' methods, add short integers in long ones, as `sum` does.
         dtype = _step(ufunc.reduce(np.zeros(1, dtype_of(a))).dtype)

@@ -36,8 +36,8 @@ def _plain(function: Callable[..., Any]) -> None:
 def _bound(
     function: Callable[..., Any], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
 ) -> Callable[..., Any]:
-    def bound(block: Any) -> Any:
-        return function(block, *args, **(kwargs or {}))
+    def bound(block: Any, **more: Any) -> Any:
+        return function(block, *args, **(kwargs or {}), **more)
 
     bound.__name__ = getattr(function, "__name__", "function")
     return bound
@@ -51,13 +51,13 @@ for _function in (np.i0, np.sinc, np.angle, np.iscomplex, np.isreal, np.datetime
 @implements(np.round, np.around, kind="stream")
 def round(a: Any, decimals: int = 0, out: Any = None) -> Any:
     """`numpy.round`."""
-    return elementwise(_bound(np.round, (decimals,)), (a,), out=out)
+    return elementwise(_bound(np.round, (decimals,)), (a,), out=out, fills=True)
 
 
 def _unary_with_out(function: Callable[..., Any]) -> None:
     @implements(function, kind="stream")
     def form(x: Any, out: Any = None) -> Any:
-        return elementwise(function, (x,), out=out)
+        return elementwise(function, (x,), out=out, fills=True)
 
 
 for _function in (np.fix, np.isposinf, np.isneginf):
@@ -76,12 +76,12 @@ def clip(
     high = next((x for x in (a_max, max) if x is not _NOT_GIVEN), None)
     bounds = [x for x in (low, high) if x is not None]
 
-    def clipped(block: Any, *limits: Any) -> Any:
+    def clipped(block: Any, *limits: Any, **more: Any) -> Any:
         given = iter(limits)
-        return np.clip(block, None if low is None else next(given), None if high is None else next(given))
+        return np.clip(block, None if low is None else next(given), None if high is None else next(given), **more)
 
     clipped.__name__ = "clip"
-    return elementwise(clipped, (a, *bounds), out=out)
+    return elementwise(clipped, (a, *bounds), out=out, fills=True)
 
 
 @implements(np.nan_to_num, kind="stream", note="copy=False changes a stored array in place")
@@ -203,11 +203,11 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
 
     function: Callable[..., Any] = np.choose
 
-    def chosen(index: Any, *arrays: Any) -> Any:
-        return function(index, arrays, mode=mode)
+    def chosen(index: Any, *arrays: Any, **more: Any) -> Any:
+        return function(index, arrays, mode=mode, **more)
 
     chosen.__name__ = "choose"
-    return elementwise(chosen, (a, *choices), out=out)
+    return elementwise(chosen, (a, *choices), out=out, fills=True)
 
 
 @implements(np.piecewise, kind="stream")
@@ -278,11 +278,11 @@ def _dates(function: Callable[..., Any], narrays: int) -> None:
         more = args[narrays:]
         args = tuple(np.asarray(x, "M8[D]") if isinstance(x, str) else x for x in args)
 
-        def dates(*arrays: Any) -> Any:
-            return function(*arrays, *more, **kwargs)
+        def dates(*arrays: Any, **into: Any) -> Any:
+            return function(*arrays, *more, **kwargs, **into)
 
         dates.__name__ = function.__name__
-        return elementwise(dates, args[:narrays], out=out)
+        return elementwise(dates, args[:narrays], out=out, fills=True)
 
 
 _dates(np.busday_count, 2)

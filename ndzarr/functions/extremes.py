@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ndzarr._typing import Box, NDArray, Shape
-from ndzarr.functions.fold import Fold, Sink, State, answer, fold, normal_axes, place_for, reduced_shape
-from ndzarr.functions.folds import reduce, tiny
+from ndzarr.functions.fold import Fold, Sink, State, fold, normal_axes, reduced_shape
+from ndzarr.functions.folds import like, reduce, tiny
+from ndzarr.functions.places import answer, place_for
 from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.streaming import dtype_of, shape_of
 
@@ -88,8 +89,9 @@ def ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NOT_GIVEN) -
     shape = shape_of(a)
     keep = False if keepdims is _NOT_GIVEN else bool(keepdims)
     kind = np.asarray(np.ptp(tiny(a), axis=axis)).dtype
+    np.ptp(tiny(a), axis=axis, out=like(out, len(shape)), keepdims=True)
     axes = normal_axes(axis, len(shape))
-    place = place_for(out, reduced_shape(shape, axes, keep), kind, "numpy.ptp")
+    place = place_for(out, reduced_shape(shape, axes, keep), kind, "numpy.ptp", [a])
     fold(Peak(), [a], shape, axes, Sink(place, axes, keep))
     return answer(place, out)
 
@@ -176,8 +178,8 @@ def _place(function: Any, a: Any, axis: Any, out: Any, keepdims: Any, lowest: bo
     if dtype.hasobject or dtype.kind == "V" or (dtype.kind == "c" and skip) or math.prod(shape) >= 1 << 62:
         raise UnstreamedError
     axes = normal_axes(axis, len(shape))
-    place = place_for(out, reduced_shape(shape, axes, keep), np.dtype(np.intp), f"numpy.{function.__name__}")
-    if out is not None and np.dtype(dtype_of(place)) != np.intp:
+    place = place_for(out, reduced_shape(shape, axes, keep), np.dtype(np.intp), f"numpy.{function.__name__}", [a])
+    if out is not None and np.dtype(dtype_of(out[0] if isinstance(out, tuple) else out)) != np.intp:
         raise UnstreamedError
     algorithm = Place(lowest, shape, axis is None, skip and dtype.kind == "f")
     fold(algorithm, [a], shape, axes, Sink(place, axes, keep), nbytes=4 * dtype.itemsize)

@@ -20,9 +20,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from ndzarr._typing import Box, Coords, NDArray, Shape
-from ndzarr.errors import ArgumentError
 from ndzarr.functions.table import UnstreamedError
-from ndzarr.memory import result
 from ndzarr.streaming import Cut, cut, dtype_of, is_operand, read, run
 
 State: TypeAlias = tuple[Any, ...]
@@ -95,6 +93,8 @@ class Sink:
 
 def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """`axis` of a reduction as a tuple of axes counted from the front, None meaning all; NumPy's own errors."""
+    if not ndim and axis is not None and axis != ():
+        raise UnstreamedError  # NumPy takes 0 and -1 for axes of a scalar, here and there
     if axis is None:
         return tuple(range(ndim))
     return tuple(np.lib.array_utils.normalize_axis_tuple(axis, ndim))
@@ -170,23 +170,3 @@ class _Folding:
             state = self.algorithm.merge(state, later)
         box = tuple([slice(0, 1, 1) if axis in self.axes else self.blocks.slice(axis, c) for axis, c in enumerate(tile)])
         self.sink.put(box, self.algorithm.last(state))
-
-
-def place_for(out: Any, shape: Shape, dtype: Any, name: str) -> Any:
-    """`out` where it is given and has the right shape, else a new array for the result of function `name`."""
-    if out is None:
-        return result(shape, dtype, name)
-    if isinstance(out, tuple):
-        (out,) = out
-    if tuple(out.shape) != tuple(shape):
-        raise ArgumentError(
-            f"out of {name} has shape {tuple(out.shape)}, expected {tuple(shape)}", field="out", found=out.shape
-        )
-    return out
-
-
-def answer(place: Any, out: Any) -> Any:
-    """What a reduction returns: `out` itself where it was given, a scalar for a result without axes, else the array."""
-    if out is not None:
-        return out[0] if isinstance(out, tuple) else out
-    return place[()] if place.shape == () else place

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ndzarr._typing import Box, DType, NDArray
-from ndzarr.functions.fold import Fold, Sink, State, answer, fold, normal_axes, place_for, reduced_shape
+from ndzarr._typing import Box, DType, NDArray, Shape
+from ndzarr.errors import ArgumentError
+from ndzarr.functions.fold import Fold, Sink, State, fold, normal_axes, reduced_shape
+from ndzarr.functions.places import answer, place_for
 from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.streaming import dtype_of, is_operand, shape_of
 
@@ -142,7 +144,8 @@ class Reduce(Fold):
     def last(self, state: State) -> NDArray:
         total = state[0]
         if self.initial is not _NOT_GIVEN and self.initial is not None:
-            total = self.ufunc(np.asarray(self.initial, dtype=self.dtype), total)
+            dtype = self.result if self.result.kind in "mM" else self.dtype
+            total = self.ufunc(np.asarray(self.initial, dtype=dtype), total)
         return np.asarray(total).astype(self.result, copy=False)
 
 
@@ -171,6 +174,22 @@ def tiny(thing: Any, ndim: int | None = None) -> NDArray:
     return np.zeros((1,) * (len(shape_of(thing)) if ndim is None else ndim), dtype_of(thing))
 
 
+def like(out: Any, ndim: int) -> NDArray | None:
+    """What NumPy may fill in place of `out` when it is tried on what `tiny` gives; None for None."""
+    return None if out is None else np.zeros((1,) * ndim, dtype_of(out))
+
+
+def loop_dtype(ufunc: np.ufunc, array: Any, out: Any) -> DType:
+    """The dtype in which `reduce` and its like work when they are given `out` alone; the result is cast to that of it.
+
+    NumPy has `out` promoted with the array, so that floats summed into integers are summed as floats.
+    """
+    found: DType = ufunc.resolve_dtypes(
+        (np.dtype(dtype_of(out)), np.dtype(dtype_of(array)), None), reduction=True, casting="unsafe"
+    )[0]
+    return found
+
+
 def reduce(
     ufunc: np.ufunc, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False,
     initial: Any = _NOT_GIVEN, where: Any = True, nan: int | None = None,
@@ -179,24 +198,20 @@ def reduce(
     shape = shape_of(array)
     if isinstance(out, tuple):
         (out,) = out
-    if dtype is None and out is not None:
-        dtype = out.dtype
     options: dict[str, Any] = {} if initial is _NOT_GIVEN else {"initial": initial}
     masked = where is not True
-    probe = ufunc.reduce(
-        tiny(array),
-        axis=axis,
-        dtype=dtype,
-        keepdims=True,
-        **options,
-        **({"where": tiny(where, len(shape)).astype(bool)} if masked else {}),
-    )
+    if masked:
+        options["where"] = tiny(where, len(shape)).astype(bool)
+    probe = ufunc.reduce(tiny(array), axis=axis, dtype=dtype, out=like(out, len(shape)), keepdims=True, **options)
+    if out is not None and dtype is not None:
+        probe = ufunc.reduce(tiny(array), axis=axis, dtype=dtype, keepdims=True, **options)
     kind = probe.dtype
+    if out is not None and dtype is None:
+        kind = loop_dtype(ufunc, array, out)
+        dtype = None if kind.kind in "mM" else kind
     axes = normal_axes(axis, len(shape))
-    place = place_for(out, reduced_shape(shape, axes, keepdims), kind, f"numpy.{ufunc.__name__}.reduce")
-    operands = [array, where] if masked else [array]
-    if masked and not is_operand(where):
-        operands[1] = np.asarray(where, bool)
+    operands, _ = counting(array, where, shape)
+    place = place_for(out, reduced_shape(shape, axes, keepdims), kind, f"numpy.{ufunc.__name__}.reduce", operands)
     sink = Sink(place, axes, bool(keepdims))
     if kind.hasobject and masked:
         raise UnstreamedError
@@ -205,7 +220,9 @@ def reduce(
         if ufunc is np.add and kind.kind in "biufc":
             algorithm = Sum(wide(kind), kind, initial, masked)
         else:
-            algorithm = Reduce(ufunc, wide(kind) if ufunc is np.multiply else dtype, kind, initial, masked)
+            algorithm = Reduce(
+                ufunc, wide(kind) if ufunc is np.multiply and kind.kind not in "mM" else dtype, kind, initial, masked
+            )
         fold(algorithm if nan is None else Filled(algorithm, nan), operands, shape, axes, sink)
     elif len(axes) == 1 and not masked and initial is _NOT_GIVEN:
         fold(InOrder(ufunc, dtype, kind), operands, shape, axes, sink, in_order=True, nbytes=4 * kind.itemsize)
@@ -331,10 +348,14 @@ def _warn(text: str) -> None:
     warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 
-def _masked(a: Any, where: Any) -> tuple[list[Any], bool]:
+def counting(a: Any, where: Any, shape: Shape) -> tuple[list[Any], bool]:
+    """The operands of a reduction, and whether the second one says which elements count."""
     if where is _NOT_GIVEN or where is True:
         return [a], False
-    return [a, where if is_operand(where) else np.asarray(where, bool)], True
+    where = where if is_operand(where) else np.asarray(where, bool)
+    if np.broadcast_shapes(shape, shape_of(where)) != shape:
+        raise ArgumentError(f"where has shape {shape_of(where)}, which does not broadcast to {shape}", field="where")
+    return [a, where], True
 
 
 def _flag(keepdims: Any) -> bool:
@@ -347,8 +368,8 @@ def _mean(function: Any, a: Any, axis: Any, dtype: Any, out: Any, keepdims: Any,
     if kind.kind not in "fc":
         raise UnstreamedError
     axes = normal_axes(axis, len(shape))
-    operands, masked = _masked(a, where)
-    place = place_for(out, reduced_shape(shape, axes, _flag(keepdims)), kind, f"numpy.{function.__name__}")
+    operands, masked = counting(a, where, shape)
+    place = place_for(out, reduced_shape(shape, axes, _flag(keepdims)), kind, f"numpy.{function.__name__}", operands)
     skip = skip and np.dtype(dtype_of(a)).kind in "fc"
     fold(Mean(wide(kind), kind, masked, skip), operands, shape, axes, Sink(place, axes, _flag(keepdims)))
     return answer(place, out)
@@ -389,7 +410,7 @@ class Variance(Fold):
             middle = np.true_divide(settle(*block_sum(block, axes, self.dtype, which)), number)
             if mask is not None:
                 middle = np.where(number == 0, 0, middle)
-            away = np.subtract(block, middle, dtype=self.dtype)
+            away = np.asarray(np.subtract(block, middle, dtype=self.dtype))
             if self.dtype.kind == "c":
                 squares = away.real * away.real + away.imag * away.imag
             else:
@@ -429,13 +450,14 @@ def _variance(
         ddof = correction
     with np.errstate(all="ignore"):
         kind = np.asarray(function(tiny(a), axis=axis, dtype=dtype)).dtype
+        function(tiny(a), axis=axis, dtype=dtype, out=like(out, len(shape)), keepdims=True)
     if kind.kind != "f":
         raise UnstreamedError
     complex_ = np.dtype(dtype_of(a) if dtype is None else dtype).kind == "c"
     step = np.result_type(wide(kind), np.complex128) if complex_ else wide(kind)
     axes = normal_axes(axis, len(shape))
-    operands, masked = _masked(a, where)
-    place = place_for(out, reduced_shape(shape, axes, _flag(keepdims)), kind, f"numpy.{function.__name__}")
+    operands, masked = counting(a, where, shape)
+    place = place_for(out, reduced_shape(shape, axes, _flag(keepdims)), kind, f"numpy.{function.__name__}", operands)
     skip = skip and np.dtype(dtype_of(a)).kind in "fc"
     root = "std" in function.__name__
     algorithm = Variance(step, kind, ddof, root, masked, skip)

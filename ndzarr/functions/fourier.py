@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ndzarr._typing import Box, NDArray
-from ndzarr.functions.blockwise import store
-from ndzarr.functions.fold import normal_axes, place_for
+from ndzarr.functions.fold import normal_axes
 from ndzarr.functions.lanes import fit_share, lanes
+from ndzarr.functions.places import place_for, store
 from ndzarr.functions.sorting import whole
 from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.memory import result
@@ -23,6 +23,8 @@ def _transform(function: Callable[..., Any], a: Any, n: Any, axis: Any, norm: An
     if not is_operand(a):
         return function(a, n, axis, norm, out)
     probe = function(np.ones((2,) * len(shape_of(a)), dtype_of(a)), n, axis, norm)  # NumPy's own errors
+    if out is not None:
+        function(np.ones((2,) * len(shape_of(a)), dtype_of(a)), n, axis, norm, np.zeros(probe.shape, dtype_of(out)))
     axis = int(np.lib.array_utils.normalize_axis_index(axis, len(shape_of(a))))
     length = shape_of(a)[axis]
     name = f"numpy.fft.{function.__name__}"
@@ -76,6 +78,8 @@ def _several(function: Callable[..., Any], steps: Callable[[int], list[tuple[Any
             return found
         place = place_for(out, found.shape, found.dtype, f"numpy.fft.{function.__name__}")
         if is_operand(place):
+            if not np.can_cast(found.dtype, dtype_of(place), "same_kind"):
+                np.copyto(np.zeros(1, dtype_of(place)), np.zeros(1, found.dtype), "same_kind")
             store(found, place)
         else:
             np.copyto(place, found, "same_kind")

@@ -16,12 +16,10 @@ from typing import Any
 import numpy as np
 
 from ndzarr._typing import Box, NDArray, Shape
-from ndzarr.functions.blockwise import store
 from ndzarr.functions.cumulative import rows
 from ndzarr.functions.dispatch import load_small
-from ndzarr.functions.fold import place_for
 from ndzarr.functions.gather import fill, picked
-from ndzarr.functions.linear import shared
+from ndzarr.functions.places import answer, place_for
 from ndzarr.functions.stand_ins import arrays, miniature
 from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.memory import check_result, result
@@ -42,28 +40,22 @@ def concatenate(arrays_: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any =
     if axis is None:
         if out is not None and is_operand(out):
             raise UnstreamedError
-        place = place_for(out, (sum(math.prod(shape_of(x)) for x in parts),), probe.dtype, "numpy.concatenate")
+        place = place_for(out, (sum(math.prod(shape_of(x)) for x in parts),), probe.dtype, "numpy.concatenate", parts)
         start = 0
         for x in parts:
             n = math.prod(shape_of(x))
             fill(place[start : start + n].reshape(shape_of(x)), x)
             start += n
-        return place if out is None else out
+        return answer(place, out)
     axis = operator.index(axis) % probe.ndim
     joint = _Joint(parts, axis)
-    place = place_for(out, joint.shape, probe.dtype, "numpy.concatenate")
-    if is_operand(place) and not any(is_operand(x) and shared(x, place) for x in parts):
+    place = place_for(out, joint.shape, probe.dtype, "numpy.concatenate", parts)
+    if is_operand(place):
         blocks = cut([place], joint.shape, objects=True, nbytes=3 * probe.dtype.itemsize)
         run(blocks.boxes(), lambda box: place.write_box(box, joint.gather(box, probe.dtype)), parts, blocks)
-        return out
-    hidden = is_operand(place) or (out is not None and any(shared(x, place) for x in parts))
-    target = result(joint.shape, probe.dtype, "numpy.concatenate") if hidden else place
-    joint.pour(target)
-    if is_operand(place):
-        store(target, place)
-    elif hidden:
-        place[...] = target
-    return place if out is None else out
+    else:
+        joint.pour(place)
+    return answer(place, out)
 
 
 @dataclass(frozen=True, slots=True)

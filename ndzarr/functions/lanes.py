@@ -16,9 +16,7 @@ import numpy as np
 from ndzarr import config
 from ndzarr._typing import Box, NDArray, Shape
 from ndzarr.errors import MemoryLimitError
-from ndzarr.functions.blockwise import store
-from ndzarr.functions.fold import place_for
-from ndzarr.memory import result
+from ndzarr.functions.places import answer, place_for
 from ndzarr.streaming import Cut, cut, dtype_of, is_operand, run, shape_of, share_nbytes
 
 
@@ -57,14 +55,10 @@ def lanes(
         if is_operand(place):
             place.write_box(spot, found)
         else:
-            np.copyto(place[(*spot, ...)], found, "same_kind" if out is not None else "unsafe")
+            np.copyto(place[(*spot, ...)], found, "unsafe")
 
     wanted = tuple(s.stop for s in place_of(tuple(slice(0, n, 1) for n in shape), found))
-    place = place_for(out, wanted, found.dtype, name)
-    target = place
-    hidden = is_operand(place) and any(is_operand(x) and x is not place and x.overlaps(place) for x in inputs)
-    if hidden:
-        place = result(wanted, found.dtype, name)
+    place = place_for(out, wanted, found.dtype, name, inputs, in_step=not drop)
     put(box, found)
     del found
 
@@ -76,9 +70,7 @@ def lanes(
             one(box)
     else:
         run(boxes, one, inputs, blocks)
-    if hidden:
-        store(place, target)
-    return target[()] if target is not out and wanted == () else target
+    return answer(place, out)
 
 
 def _read(x: Any, box: Box, axes: Sequence[int]) -> NDArray:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ndzarr._typing import DType, Shape
-from ndzarr.functions.blockwise import elementwise, store
+from ndzarr.functions.blockwise import elementwise
 from ndzarr.functions.contract import Factor, contract
-from ndzarr.functions.fold import answer, place_for
+from ndzarr.functions.places import answer, place_for
 from ndzarr.functions.stand_ins import arrays, miniature, numeric
 from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.memory import result
@@ -33,27 +33,9 @@ def multiply_into(
             if x is not None:
                 lengths[x] = int(n)
     shape = tuple(1 if x is None else lengths[x] for x in labels)
-    place = place_for(out, shape, dtype, name)
-    hidden = out is not None and any(shared(f.array, place) for f in factors)
-    target = result(shape, np.dtype(dtype_of(place)), name) if hidden else place
-    contract(factors, labels, lengths, dtype, target)
-    if hidden:
-        if is_operand(place):
-            store(target, place)
-        else:
-            place[...] = target
+    place = place_for(out, shape, dtype, name, [f.array for f in factors])
+    contract(factors, labels, lengths, dtype, place)
     return answer(place, out) if scalar or out is not None else place
-
-
-def shared(x: Any, out: Any) -> bool:
-    """Whether writing to `out` may change `x`."""
-    if is_operand(x) != is_operand(out):
-        return False
-    if not is_operand(x):
-        return bool(np.may_share_memory(x, out))
-    if x is out or x.overlaps(out):
-        return True
-    return hasattr(x, "placed") and hasattr(out, "placed") and bool(x.placed()[0] == out.placed()[0])
 
 
 def stretched(shapes: Sequence[Shape], labels: Sequence[Sequence[int]]) -> list[tuple[int | None, ...]]:
@@ -214,7 +196,7 @@ def outer(a: Any, b: Any, out: Any = None) -> Any:
     """`numpy.outer`; arrays of several axes as if they had one."""
     a, b = arrays(a, b)
     numeric(a, b)
-    if out is not None and max(len(shape_of(a)), len(shape_of(b))) > 1:
+    if out is not None and (len(shape_of(a)), len(shape_of(b))) != (1, 1):
         raise UnstreamedError
     dtype = np.outer(np.zeros(1, a.dtype), np.zeros(1, b.dtype)).dtype
     if out is not None:
@@ -252,7 +234,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
         second[k] = first[j]
     gone = {first[j] for j in one}
     labels = [x for x in (*first, *second) if x not in gone]
-    return multiply_into(None, [Factor(a, tuple(first)), Factor(b, tuple(second))], labels, dtype, "numpy.tensordot")
+    return multiply_into(
+        None, [Factor(a, tuple(first)), Factor(b, tuple(second))], labels, dtype, "numpy.tensordot", scalar=False
+    )
 
 
 @implements(np.einsum, kind="stream", note="of three factors or more every block of all of them meets every other")
@@ -387,11 +371,8 @@ def kron(a: Any, b: Any) -> Any:
 @implements(np.trace, kind="stream")
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
     """`numpy.trace`: reads the chunks on the diagonal."""
-    probe = np.asarray(miniature(lambda x: np.trace(x, offset, axis1, axis2, dtype), a))
-    if out is not None and dtype is None:
-        dtype = out.dtype
-    diagonal = np.diagonal(a, offset, axis1, axis2)
-    return np.sum(diagonal, axis=-1, dtype=probe.dtype if dtype is None else dtype, out=out)
+    miniature(lambda x: np.trace(x, offset, axis1, axis2, dtype), a)
+    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype, out=out)
 
 
 @implements(getattr(np.linalg, "trace", None), kind="stream")

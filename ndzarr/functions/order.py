@@ -16,10 +16,10 @@ import numpy as np
 
 from ndzarr import config
 from ndzarr._typing import NDArray
-from ndzarr.functions.blockwise import store
 from ndzarr.functions.dispatch import load_small
-from ndzarr.functions.fold import answer, normal_axes, place_for, reduced_shape
+from ndzarr.functions.fold import normal_axes, reduced_shape
 from ndzarr.functions.lanes import lanes
+from ndzarr.functions.places import answer, place_for
 from ndzarr.functions.ranks import Keys, Lane, Ranks, Sorted
 from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.memory import result
@@ -67,6 +67,8 @@ def order(
     weighted = {} if weights is None else {"weights": np.ones(single.shape)}
     raw = called(single, *q, axis=axis, **kwargs, **weighted)
     probe = np.asarray(raw)
+    if out is not None:
+        called(single, *q, axis=axis, out=np.zeros(probe.shape, dtype_of(out)), **kwargs, **weighted)
     axes = normal_axes(axis, len(shape))
     if not axes or not math.prod(shape):
         raise UnstreamedError
@@ -79,23 +81,18 @@ def order(
     if called is np.nanmedian and count < _MASKED:
         long = False
     if weights is None and (everything or long):
-        if everything and out is None:
-            return statistic(function, a, q, kwargs, skip).reshape(wanted)[()]
-        place = place_for(out, wanted, probe.dtype, name)
-        if everything:
-            _put(place, statistic(function, a, q, kwargs, skip).reshape(wanted))
-            return answer(place, out)
-        target = place
-        if is_operand(target):
+        place = place_for(out, wanted, probe.dtype, name, [a])
+        if is_operand(place):
             place = result(wanted, probe.dtype, name)
+        if everything:
+            place[...] = statistic(function, a, q, kwargs, skip).reshape(wanted)
+            return answer(place, out)
         kept = [k for k in range(len(shape)) if k not in axes]
         for fixed in product(*(range(shape[k]) for k in kept)):
             spot = dict(zip(kept, fixed, strict=True))
             box = [spot.get(k, 0) for k in range(len(shape)) if keepdims or k in spot]
             place[(slice(None),) * len(lead) + tuple(box)] = statistic(function, Lane(a, axes, fixed), q, kwargs, skip)
-        if is_operand(target):
-            store(place, target)
-        return answer(target, out)
+        return answer(place, out)
     if weights is not None and everything and len(shape) > 1:
         raise UnstreamedError
     inputs = [a] if weights is None else [a, _weights(weights, shape, axis)]
@@ -115,13 +112,6 @@ def _weights(weights: Any, shape: tuple[int, ...], axis: Any) -> Any:
     if shape_of(weights) == shape:
         return weights
     raise UnstreamedError  # one for each place along the axis
-
-
-def _put(place: Any, value: NDArray) -> None:
-    if is_operand(place):
-        place.write_box(tuple(slice(0, n, 1) for n in value.shape), value.astype(place.dtype, copy=False))
-    else:
-        np.copyto(place, value, "same_kind")
 
 
 def _medians(function: Any, skip: bool) -> None:

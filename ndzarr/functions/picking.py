@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from ndzarr._typing import Box, NDArray
-from ndzarr.functions.blockwise import elementwise, store
+from ndzarr.functions.blockwise import elementwise
 from ndzarr.functions.cumulative import rows
 from ndzarr.functions.dispatch import load_small
 from ndzarr.functions.folds import count_nonzero
 from ndzarr.functions.gather import fill, picked
+from ndzarr.functions.places import store
 from ndzarr.functions.stand_ins import arrays
 from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.memory import result

@@ -11,9 +11,10 @@ from ndzarr.functions import folds
 from ndzarr.functions.blockwise import elementwise
 from ndzarr.functions.cumulative import accumulate
 from ndzarr.functions.dispatch import loaded
-from ndzarr.functions.fold import answer, normal_axes, place_for
+from ndzarr.functions.fold import normal_axes
+from ndzarr.functions.places import answer, place_for
 from ndzarr.functions.table import UnstreamedError
-from ndzarr.streaming import fits_block, is_operand, load, shape_of
+from ndzarr.streaming import dtype_of, fits_block, is_operand, load, shape_of
 
 
 def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -59,7 +60,14 @@ def outer(ufunc: np.ufunc, a: Any, b: Any, **kwargs: Any) -> Any:
 def reduceat(ufunc: np.ufunc, array: Any, indices: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
     """`ufunc.reduceat(array, indices)`: each stretch between two indices reduced by itself."""
     shape = shape_of(array)
-    probe = ufunc.reduceat(folds.tiny(array), [0], axis=axis, dtype=dtype)
+    if isinstance(out, tuple):
+        (out,) = out
+    probe = ufunc.reduceat(folds.tiny(array), np.zeros(1, dtype_of(indices)), axis=axis, dtype=dtype)
+    if out is not None and dtype is None:
+        kind = folds.loop_dtype(ufunc, array, out)
+        dtype = None if kind.kind in "mM" else kind
+    else:
+        kind = probe.dtype
     (axis,) = normal_axes(axis, len(shape))
     spots = [int(i) for i in np.asarray(indices)]
     if any(not 0 <= i < shape[axis] for i in spots):
@@ -68,13 +76,13 @@ def reduceat(ufunc: np.ufunc, array: Any, indices: Any, axis: int = 0, dtype: An
     if not is_operand(array):
         raise UnstreamedError
     lengths = (*shape[:axis], len(spots), *shape[axis + 1 :])
-    place = place_for(out, lengths, probe.dtype, f"numpy.{ufunc.__name__}.reduceat")
+    place = place_for(out, lengths, kind, f"numpy.{ufunc.__name__}.reduceat", [array])
     before = (slice(None),) * axis
     for k, start in enumerate(spots):
         stop = spots[k + 1] if k + 1 < len(spots) else shape[axis]
         stretch = array.lazy[(*before, slice(start, max(stop, start + 1)))]
         if max(stop, start + 1) == start + 1:
-            piece = np.asarray(load(stretch)).astype(probe.dtype, copy=False)
+            piece = np.asarray(load(stretch)).astype(kind, copy=False)
         else:
             piece = np.asarray(call(ufunc, "reduce", (stretch,), {"axis": axis, "dtype": dtype, "keepdims": True}))
         box = tuple(slice(k, k + 1, 1) if n == axis else slice(0, length, 1) for n, length in enumerate(shape))
@@ -98,7 +106,7 @@ def at(ufunc: np.ufunc, target: Any, index: Any, *values: Any) -> None:
     spots, shape = _coordinates(index, tuple(target.shape))
     if spots is None:
         view = target.lazy[index]
-        elementwise(ufunc, (view, *values), out=view)
+        elementwise(ufunc, (view, *values), out=view, casting="unsafe")
         return
     flat, inverse = np.unique(spots, axis=1, return_inverse=True)
     picked = tuple(flat)

@@ -14,6 +14,7 @@ from numpy.lib import recfunctions as rfn
 from ndzarr._typing import Box
 from ndzarr.functions.blockwise import elementwise
 from ndzarr.functions.dispatch import load_small, loaded_into
+from ndzarr.functions.places import displaced, repeats
 from ndzarr.functions.table import implements
 from ndzarr.streaming import cut, dtype_of, is_operand, read, run, shape_of
 
@@ -31,16 +32,22 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
     shape = shape_of(dst)
     np.broadcast_to(np.broadcast_to(np.zeros(()), shape_of(source)), shape)  # refused where it does not fit
 
+    if where is not True and np.broadcast_shapes(shape, shape_of(where)) != shape:
+        raise ValueError(f"could not broadcast where mask from shape {shape_of(where)} into shape {shape}")
+
     def copied(old: Any, new: Any, *mask: Any) -> Any:
+        old = np.asarray(old)  # of a single element a scalar comes
         np.copyto(old, new, casting, mask[0] if mask else True)
         return old
 
     if not is_operand(dst):
+        source = source.copy() if displaced(source, dst) else source
+        where = where if where is True or is_operand(where) else np.asarray(where, bool)
         for box in cut([source], shape).boxes():
             np.copyto(dst[box], read(source, box), casting, True if where is True else read(where, box))
         return
     masks = [] if where is True else [where if is_operand(where) else np.asarray(where, bool)]
-    if not masks and (not is_operand(source) or not source.overlaps(dst)):
+    if not masks and not repeats(dst) and not displaced(source, dst):
 
         def block(box: Box) -> None:
             fresh = np.empty([s.stop - s.start for s in box], dtype_of(dst))
@@ -63,8 +70,10 @@ def putmask(a: Any, /, mask: Any, values: Any) -> None:
     np.putmask(np.zeros(1, dtype_of(a)), np.zeros(1, bool), np.zeros(1, dtype_of(values)))
     values = np.ravel(load_small(values))
     shape = shape_of(a)
-    if shape_of(mask) != shape:
+    if math.prod(shape_of(mask)) != math.prod(shape):
         raise ValueError("putmask: mask and data must be the same size")
+    if shape_of(mask) != shape:
+        mask = np.reshape(mask, shape)
     if not values.size:
         return
     values = values.astype(dtype_of(a))
@@ -95,6 +104,7 @@ def place(arr: Any, mask: Any, vals: Any) -> None:
     if not is_operand(arr):
         loaded_into(np.place, arr, (mask, vals), {})
         return
+    np.place(np.zeros(1, dtype_of(arr)), [False], np.zeros(1, dtype_of(vals)) if is_operand(vals) else vals)
     values = np.ravel(load_small(vals)).astype(dtype_of(arr))
     shape = shape_of(arr)
     if math.prod(shape_of(mask)) != math.prod(shape):
@@ -127,6 +137,8 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
     size = math.prod(shape)
     spots = np.ravel(load_small(ind)).astype(np.intp)
     values = np.ravel(load_small(v)).astype(dtype_of(a))
+    if spots.size and not size:
+        raise IndexError("cannot replace elements of an empty array")
     if not spots.size or not values.size:
         return
     if mode == "raise":
@@ -136,7 +148,11 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
         spots = np.where(spots < 0, spots + size, spots)
     else:
         spots = np.clip(spots, 0, size - 1) if mode == "clip" else spots % size
-    a.lazy.vindex[np.unravel_index(spots, shape) if shape else ()] = np.resize(values, spots.shape)
+    values = np.resize(values, spots.shape)
+    if shape:
+        a.lazy.vindex[np.unravel_index(spots, shape)] = values
+    else:
+        a.write_box((), values[-1:].reshape(()))
 
 
 @implements(np.put_along_axis, kind="write")
@@ -183,8 +199,10 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
     else:
         spots = np.arange(shape[0])
         where = (spots,) * len(shape)
-    values = np.ravel(load_small(val)).astype(dtype_of(a))
-    a.lazy.vindex[where] = np.resize(values, spots.shape) if values.size else values
+    values = np.zeros(np.size(val) if not is_operand(val) else math.prod(shape_of(val)), dtype_of(a))
+    values.flat[:] = load_small(val) if is_operand(val) else val  # as NumPy assigns it
+    if values.size:
+        a.lazy.vindex[where] = np.resize(values, spots.shape)
 
 
 def _records(function: Any, target: int) -> None:
