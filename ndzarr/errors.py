@@ -15,6 +15,8 @@
         +-- NodeNotFoundError           (KeyError, FileNotFoundError)  no array or group there
         +-- MissingChunkError           `options(missing="raise")` met a chunk that was never written
 
+Two warnings, of things that are soft by themselves: StaleMetadataWarning and DamagedNodeWarning (UserWarning).
+
 Each is also the built-in class that NumPy or Python would raise, so `except IndexError` works as it does for NumPy.
 """
 
@@ -109,3 +111,11 @@ class NodeNotFoundError(StoreError, KeyError, FileNotFoundError):
 
 class MissingChunkError(StoreError):
     """A chunk that was never written, under `options(missing="raise")`."""
+
+
+class StaleMetadataWarning(UserWarning):
+    """Consolidated metadata say something else of an array than the array itself."""
+
+
+class DamagedNodeWarning(UserWarning):
+    """A member of a group was left out, since its metadata cannot be understood."""

@@ -182,7 +182,7 @@ def test_consolidated_groups_open_with_few_requests(g: ndzarr.Group, version: in
     store.clear()
     c = ndzarr.open_group(store)
     opened = len(store.log)
-    assert opened == (1 if version == 3 else 5)
+    assert opened == (1 if version == 3 else 2)
     assert [name for name, _ in c.members(None)] == [name for name, _ in g.members(None)]
     assert sum(a.attrs["n"] for _, a in c["many"].arrays()) == 190
     assert len(store.log) == opened

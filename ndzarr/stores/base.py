@@ -141,6 +141,12 @@ class Store(ABC):
         """The lock to hold around read-modify-write of `key`; re-entrant in one thread."""
         return object_lock(self.object_id(key))
 
+    def flush(self) -> None:
+        """Return when what was set so far is where it would survive this process; raises what a pending write raises.
+
+        Nothing to do for a store that holds nothing back.
+        """
+
     def close(self) -> None:
         """Give back what the store holds open; raises what a pending write raises. Closing twice is no error."""
 
