@@ -21,8 +21,8 @@ _HOME = {
     "ndzarr.config": "Options options",
     "ndzarr.errors": (
         "ArgumentError CallerError CorruptChunkError DamagedNodeWarning DataError MemoryLimitError MetadataError "
-        "MissingChunkError NdzarrError NodeExistsError NodeNotFoundError ReadOnlyError SelectionError SelectionTypeError StaleMetadataWarning "
-        "StoreError"
+        "MissingChunkError NdzarrError NodeExistsError NodeNotFoundError ReadOnlyError SelectionError "
+        "SelectionTypeError StaleMetadataWarning StoreError"
     ),
     "ndzarr.explain": "Explanation",
     "ndzarr.group": "Group",

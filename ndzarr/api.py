@@ -357,13 +357,13 @@ def copy(
     """Copy an array, or a group with all that it holds, as the bytes it is: nothing is decoded. What was done, in figures.
 
     src: a ZArray, a Group, or anything that `open` takes. dst: anything that `create_array` takes, and `path` in it; or a
-    Group, and `path` in that, by default the node's own name. Files beside the node's own come along, consolidated metadata too. For
-    another format, other chunks or codecs, see `convert`.
+    Group, and `path` in that, by default the node's own name. Files beside the node's own come along, consolidated metadata
+    too. For another format, other chunks or codecs, see `convert`.
 
     if_exists: "raise" raises NodeExistsError where something is; "replace" removes it first, with all that it holds; "skip"
     leaves it, but merges groups: what the one there lacks is copied into it, and its attributes stay. dry_run: say what would
-    be done, and write nothing. progress: True counts on standard error, or a function called with how many objects are done, and
-    of how many.
+    be done, and write nothing. progress: True counts on standard error, or a function called with how many objects
+    are done, and of how many.
 
     Documents are written last, those of the outermost node last of all, so that a copy cut short is no node; what it leaves is
     in the way of the next copy unless that replaces. ArgumentError where one place lies in the other.
