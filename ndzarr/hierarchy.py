@@ -95,12 +95,16 @@ def plan(
     arrays = {}
     for node in wanted:
         full = join(path, node.path)
-        if isinstance(node, _Array):
-            arrays[node.path] = planned_array(store, full, **{"zarr_format": zarr_format, **node.create})
-        elif isinstance(node, _Group):
-            make_group(full, node.attributes, zarr_format)
-        elif isinstance(node, _Copy):
-            check_apart(node.node.store, node.node.path, store, path if fresh else full, "copy")
+        try:
+            if isinstance(node, _Array):
+                arrays[node.path] = planned_array(store, full, **{"zarr_format": zarr_format, **node.create})
+            elif isinstance(node, _Group):
+                make_group(full, node.attributes, zarr_format)
+            elif isinstance(node, _Copy):
+                check_apart(node.node.store, node.node.path, store, path if fresh else full, "copy")
+        except Exception as error:
+            error.add_note(f"in the member {node.path!r}")
+            raise
     if not overwrite and not fresh:
         _check_free(store, path, wanted, zarr_format)
     return Plan(store, path, zarr_format, overwrite, wanted, arrays)

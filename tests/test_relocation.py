@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,15 @@ class Batched(ndzarr.MemoryStore):
 
 
 @pytest.fixture(params=["memory", "batched", "local", "zip"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> ndzarr.Store:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ndzarr.Store]:
     makers: dict[str, Callable[[], ndzarr.Store]] = {
         "memory": ndzarr.MemoryStore,
         "batched": Batched,
         "local": lambda: ndzarr.LocalStore(tmp_path / "dst"),
         "zip": lambda: ndzarr.ZipStore(tmp_path / "dst.zip", mode="a"),
     }
-    store = makers[request.param]()
-    request.addfinalizer(store.close)
-    return store
+    with makers[request.param]() as store:
+        yield store
 
 
 def snapshot(store: ndzarr.Store, path: str = "") -> dict[str, bytes]:
@@ -247,7 +246,7 @@ def test_leftovers_do_not_become_part_of_a_copy(version: int) -> None:
     h.store.set("x/a/notes.txt", b"kept")
     for how in ("raise", "skip"):
         with pytest.raises(ndzarr.NodeExistsError, match="left"):
-            g.copy("src", h, name="x", if_exists=how)  # type: ignore[arg-type]  # a Literal
+            g.copy("src", h, name="x", if_exists=how)
     g.copy("src", h, name="x", if_exists="replace")
     assert h["x/a"][6].tolist() == [0] * 5
     assert snapshot(h.store, "x/a")["notes.txt"] == b"kept"

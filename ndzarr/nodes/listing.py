@@ -37,7 +37,10 @@ def children(store: Store, path: str, zarr_format: int | None = None) -> Iterato
         return
     left = iter(names)
     while run := list(islice(left, RUN)):
-        found = {name for form in order_of(zarr_format) for name in _held(store, path, run, form.names)}
+        found: set[str] = set()
+        for form in order_of(zarr_format):
+            missing = [name for name in run if name not in found]
+            found.update(_held(store, path, missing, form.names) if missing else ())
         yield from (name for name in run if name in found)
 
 
@@ -67,10 +70,14 @@ def members(store: Store, path: str, zarr_format: int | None = None, max_depth: 
         if found is not None:
             yield from _from_listing(store, path, found, zarr_format, max_depth)
             return
+    yield from _by_folders(store, path, zarr_format, max_depth)
+
+
+def _by_folders(store: Store, path: str, zarr_format: int | None, max_depth: int | None) -> Iterator[Member]:
     for name, meta in _children(store, path, zarr_format):
         yield name, meta
-        if deep and isinstance(meta, GroupMeta):
-            below = members(store, join(path, name), meta.zarr_format, None if max_depth is None else max_depth - 1)
+        if isinstance(meta, GroupMeta) and (max_depth is None or max_depth > 0):
+            below = _by_folders(store, join(path, name), meta.zarr_format, None if max_depth is None else max_depth - 1)
             yield from ((f"{name}/{inner}", node) for inner, node in below)
 
 
