@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -81,6 +81,11 @@ def transfer(
         if plan.replaced:
             nodes.delete(dst, new)
         nodes.remove_keys(dst, new, plan.leftovers)
+        if move and plan.tops == ("",) and _place(src, old) == _place(dst, old):
+            nbytes = nodes.nbytes(src, old, plan.found.keys)
+            if nodes.move_at_once(dst, old, new, plan.found):
+                _teller(progress, len(plan.found.keys))(len(plan.found.keys))
+                return plan.told(nbytes, dry_run=False)
         nbytes = nodes.copy_keys(src, old, dst, new, plan.found, plan.tops, _teller(progress, len(plan.found.keys)))
         found = _rest(plan) if move else plan.found
     if move:
@@ -188,12 +193,9 @@ def _rest(plan: _Plan) -> Contents:
 def check_apart(src: Store, old: str, dst: Store, new: str, what: str) -> None:
     """ArgumentError where the new node would lie in the old one, or the other way round."""
 
-    def identity(store: Store, path: str) -> object:
-        return store.object_id(join(path, "zarr.json"))
-
-    mine, theirs = identity(src, old), identity(dst, new)
-    if mine in {theirs, *(identity(dst, above) for above in nodes.ancestors(new))} or theirs in {
-        identity(src, above) for above in nodes.ancestors(old)
+    mine, theirs = _place(src, old), _place(dst, new)
+    if mine in {theirs, *(_place(dst, above) for above in nodes.ancestors(new))} or theirs in {
+        _place(src, above) for above in nodes.ancestors(old)
     }:
         raise ArgumentError(
             f"cannot {what} {old or '/'!r} in {src.url} to {new or '/'!r} in {dst.url}: one lies in the other; {what} to "
@@ -201,6 +203,11 @@ def check_apart(src: Store, old: str, dst: Store, new: str, what: str) -> None:
             store=dst.url,
             path=new,
         )
+
+
+def _place(store: Store, path: str) -> Hashable:
+    """What two handles on one node have in common."""
+    return store.object_id(join(path, "zarr.json"))
 
 
 def _teller(progress: Progress, total: int) -> Callable[[int], None]:

@@ -127,7 +127,7 @@ def test_what_is_there_already(version: int) -> None:
     with pytest.raises(ndzarr.NodeExistsError, match="if_exists"):
         ndzarr.copy(g["src"], h)
     with pytest.raises(ndzarr.ArgumentError, match="if_exists"):
-        ndzarr.copy(g["src"], h, if_exists="overwrite")  # type: ignore[arg-type]  # the test
+        ndzarr.copy(g["src"], h, if_exists="overwrite")
     assert snapshot(h.store) == before
     done = ndzarr.copy(g["src"], h, if_exists="skip")
     assert done.skipped == ("a",)
@@ -186,6 +186,30 @@ def test_moves(version: int, place: ndzarr.Store) -> None:
     h.delete("in/a", missing_ok=True)
     with pytest.raises(ndzarr.NodeNotFoundError):
         h.delete("in/a")
+
+
+def test_a_move_within_a_directory_is_one_step(tmp_path: Path, version: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    g = sample(version, ndzarr.LocalStore(tmp_path))
+    ndzarr.consolidate(g.store)
+    whole = snapshot(g.store, "src")
+    names = {path.name: path.stat().st_ino for path in (tmp_path / "src/a").rglob("*") if path.is_file()}
+    told: list[tuple[int, int]] = []
+    done = ndzarr.open_group(tmp_path, "r+").move("src", "x/y", progress=lambda *step: told.append(step))
+    assert told == [(done.keys, done.keys)] == [(len(whole), len(whole))]
+    assert done.nbytes == sum(map(len, whole.values()))
+    assert snapshot(g.store, "x/y") == whole
+    assert {path.name: path.stat().st_ino for path in (tmp_path / "x/y/a").rglob("*") if path.is_file()} == names
+    assert not (tmp_path / "src").exists()
+    c = ndzarr.open_group(tmp_path, consolidated=True)
+    assert [name for name, _ in c.walk()] == ["x", "x/y", "x/y/a", "x/y/deep", "x/y/deep/b"]
+    assert c.stale() == []
+    # The general way where that step is not to be had: in another directory, and where writes are to be durable.
+    with ndzarr.options(durable=True):
+        g.move("x/y", "src")
+    assert snapshot(g.store, "src") == whole
+    ndzarr.create_group(tmp_path / "other", zarr_format=version)
+    g.move("src", ndzarr.open_group(tmp_path / "other", "r+"))
+    assert snapshot(g.store, "other/src") == whole
 
 
 def test_a_move_into_an_archive_is_in_the_archive_before_anything_is_deleted(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from ndzarr.nodes.copying import (
     contents as contents,
     copy_keys as copy_keys,
     leftovers as leftovers,
+    move_at_once as move_at_once,
     nbytes as nbytes,
     remove_copied as remove_copied,
     remove_keys as remove_keys,

@@ -105,6 +105,25 @@ def copy_keys(
     return total
 
 
+def move_at_once(store: Store, old: str, new: str, found: Contents) -> bool:
+    """Move a node with all that lies under it by one step of the store; False, and nothing changed, where it has none.
+
+    The caller holds the lock of the new node.
+    """
+    # Whoever changes attributes meanwhile would put the old document back.
+    with node_lock(store, old, v2.ATTRIBUTES), node_lock(store, old, v3.NODE):
+        if not (old and new and store.move_prefix(old + "/", new + "/")):
+            return False
+    changes: dict[str, dict[str, Json] | None] = {}
+    documents = [key for key in found.keys if key.rpartition("/")[2] in DOCUMENTS]
+    for key, value in zip(documents, store.get_many([(join(new, key), None) for key in documents]), strict=True):
+        if value is not None:
+            _note(changes, new, key, bytes(value))
+    changed_many(store, {old: None})
+    changed_many(store, _within(changes, [new]))
+    return True
+
+
 def _note(changes: dict[str, dict[str, Json] | None], path: str, key: str, value: bytes) -> None:
     above, _, name = key.rpartition("/")
     node = join(path, above) if above else path

@@ -112,6 +112,13 @@ class Store(ABC):
         """Remove every key that starts with `prefix`."""
         self.delete_many(list_(self.list(prefix)))
 
+    def move_prefix(self, old: str, new: str) -> bool:
+        """Move every key under the folder `old` to the folder `new` (both end in "/") in one step; whether that was done.
+
+        False, and nothing changed, where the store has no such step or anything is at `new`: the caller copies and deletes.
+        """
+        return False
+
     def list_dir(self, prefix: str = "") -> Iterable[str]:
         """The names directly under `prefix` ("" or ending in "/"), each once; those with names below end in "/"."""
         start, seen = len(check_folder(prefix)), set()
