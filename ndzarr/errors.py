@@ -15,9 +15,9 @@
         +-- NodeNotFoundError           (KeyError, FileNotFoundError)  no array or group there
         +-- MissingChunkError           `options(missing="raise")` met a chunk that was never written
 
-Two warnings, of things that are soft by themselves: StaleMetadataWarning and DamagedNodeWarning (UserWarning).
-
 Each is also the built-in class that NumPy or Python would raise, so `except IndexError` works as it does for NumPy.
+
+Two warnings, of things that are soft by themselves: StaleMetadataWarning and DamagedNodeWarning (UserWarning).
 """
 
 from __future__ import annotations
