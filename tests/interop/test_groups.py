@@ -105,7 +105,7 @@ def test_ours(peer: tuple[Callable[..., str], int], tmp_path: Path) -> None:
             "g": {
                 "attributes": {"n": np.int8(1)},
                 "a": np.arange(6).reshape(2, 3),
-                "b": {"data": [1.5], "attributes": {"u": "K"}},
+                "b": _B,
             },
             "c": [7],
             "gone": [1],
