@@ -12,20 +12,22 @@ __version__ = "0.1.0"
 
 _HOME = {
     "ndzarr.api": (
-        "array consolidate create create_array create_group delete empty empty_like full full_like load ones ones_like open "
-        "open_array open_group save tree zeros zeros_like"
+        "array consolidate copy create create_array create_group delete empty empty_like full full_like load move ones "
+        "ones_like open open_array open_group save tree zeros zeros_like"
     ),
     "ndzarr.conversion": "convert",
     "ndzarr.zarray": "ZArray",
     "ndzarr.codecs.registry": "CodecInfo get_codec register_codec unregister_codec",
     "ndzarr.config": "Options options",
     "ndzarr.errors": (
-        "ArgumentError CallerError CorruptChunkError DataError MemoryLimitError MetadataError MissingChunkError NdzarrError "
-        "NodeExistsError NodeNotFoundError ReadOnlyError SelectionError SelectionTypeError StoreError"
+        "ArgumentError CallerError CorruptChunkError DamagedNodeWarning DataError MemoryLimitError MetadataError "
+        "MissingChunkError NdzarrError NodeExistsError NodeNotFoundError ReadOnlyError SelectionError "
+        "SelectionTypeError StaleMetadataWarning StoreError"
     ),
     "ndzarr.explain": "Explanation",
     "ndzarr.group": "Group",
     "ndzarr.lazyview": "LazyView",
+    "ndzarr.relocation": "Transfer",
     "ndzarr.stores.base": "Store",
     "ndzarr.stores.fault": "FaultStore",
     "ndzarr.stores.local": "LocalStore",
@@ -44,6 +46,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     from ndzarr.api import (
         array as array,
         consolidate as consolidate,
+        copy as copy,
         create as create,
         create_array as create_array,
         create_group as create_group,
@@ -53,6 +56,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         full as full,
         full_like as full_like,
         load as load,
+        move as move,
         ones as ones,
         ones_like as ones_like,
         open as open,
@@ -75,6 +79,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         ArgumentError as ArgumentError,
         CallerError as CallerError,
         CorruptChunkError as CorruptChunkError,
+        DamagedNodeWarning as DamagedNodeWarning,
         DataError as DataError,
         MemoryLimitError as MemoryLimitError,
         MetadataError as MetadataError,
@@ -85,11 +90,13 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         ReadOnlyError as ReadOnlyError,
         SelectionError as SelectionError,
         SelectionTypeError as SelectionTypeError,
+        StaleMetadataWarning as StaleMetadataWarning,
         StoreError as StoreError,
     )
     from ndzarr.explain import Explanation as Explanation
     from ndzarr.group import Group as Group
     from ndzarr.lazyview import LazyView as LazyView
+    from ndzarr.relocation import Transfer as Transfer
     from ndzarr.stores.base import Store as Store
     from ndzarr.stores.fault import FaultStore as FaultStore
     from ndzarr.stores.local import LocalStore as LocalStore
