@@ -84,7 +84,8 @@ async def gather(calls: Iterable[Callable[[], Awaitable[T]]]) -> list[T]:
             for _ in range(workers):
                 tasks.create_task(work())
     except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+        first = errors.exceptions[0]
+        raise first from first.__cause__
     return found
 
 

@@ -11,13 +11,13 @@ def is_zarr_store(target: Any) -> bool:
     return _is(target, "zarr.abc.store", "Store")
 
 
-def zarr_place(target: Any) -> tuple[Any, str] | None:
-    """The store and the path of an array, a group or a StorePath of zarr-python 3; None for anything else."""
+def located(target: Any, path: str) -> tuple[Any, str]:
+    """`target` and `path`; of an array, a group or a StorePath of zarr-python 3 its store, and `path` below its own."""
     if _is(target, "zarr", "Array", "Group") and hasattr(target, "store_path"):  # of zarr-python 2 they have none
         target = target.store_path
     elif not _is(target, "zarr.storage", "StorePath"):
-        return None
-    return target.store, target.path
+        return target, path
+    return target.store, f"{target.path}/{path}"
 
 
 def _is(target: Any, module: str, *names: str) -> bool:

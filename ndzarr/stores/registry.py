@@ -111,7 +111,8 @@ def resolve(target: Any, mode: str = "r", **options: Any) -> Store:
 
     A Store is itself; None a new MemoryStore; a URL goes by its scheme; another str or os.PathLike is a ZipStore when
     it is a regular file or ends in ".zip", else a LocalStore; any mapping becomes a MappingStore, a store of zarr-python
-    a ZarrPythonStore. `options` are the store's own. Nothing is created before it is written to, and nothing but an archive opened before it is read.
+    a ZarrPythonStore. `options` are the store's own. Nothing is created before it is written to, and nothing but an archive
+    opened before it is read.
 
     Raises ArgumentError for anything else, for an unknown scheme or option; NodeNotFoundError for an archive that is
     not there in mode "r".
@@ -135,8 +136,8 @@ def resolve(target: Any, mode: str = "r", **options: Any) -> Store:
         if isinstance(path, str):
             return _by_url(path, mode, options) if "://" in path and isinstance(target, str) else _by_path(path, mode, options)
     raise ArgumentError(
-        f"cannot open {target!r}: expected a path, a URL, a Store of ndzarr or zarr-python, a mapping of str to bytes, or None, "
-        f"found a {type(target).__name__}",
+        f"cannot open {target!r}: expected a path, a URL, a Store of ndzarr or zarr-python, a mapping of str to bytes, or "
+        f"None, found a {type(target).__name__}",
         found=target,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store as ZarrStore, SuffixByteRequest
@@ -47,6 +47,13 @@ class NdzarrStore(ZarrStore):  # type: ignore[misc]  # zarr is not followed by t
         super().close()
         if self._owns:
             self.ndzarr_store.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"store": self.ndzarr_store, "read_only": self.read_only}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Asking the store again: an archive that was written here is only read elsewhere.
+        type(self).__init__(self, state["store"], read_only=state["read_only"])
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, NdzarrStore):
@@ -180,11 +187,6 @@ class NdzarrStore(ZarrStore):  # type: ignore[misc]  # zarr is not followed by t
     def delete_sync(self, key: str) -> None:
         self._check_writable()
         self.ndzarr_store.delete(key)
-
-    # ---- handles --------------------------------------------------------------------------------
-
-    def __enter__(self) -> Self:
-        return self
 
 
 def _folder(prefix: str) -> str:

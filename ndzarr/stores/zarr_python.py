@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Coroutine, Hashable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ndzarr._typing import Buffer, ByteRange, Key
-from ndzarr.errors import ArgumentError
+from ndzarr.errors import ArgumentError, StoreError
 from ndzarr.keys import check_folder, check_key, check_prefix, is_key
 from ndzarr.stores.base import Store, as_bytes, as_view, list_
 from ndzarr.stores.bridge import at_once, gather, wait
@@ -23,6 +23,14 @@ T = TypeVar("T")
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 #: Never folders.
 _DOCUMENTS = frozenset({".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json"})
+#: Packages whose stores run on threads that a child of fork does not have, and wait for them for ever.
+_RUNTIMES = frozenset({"icechunk", "obstore"})
+#: Those of them that were used here, and those used before this process was forked.
+_alive: set[str] = set()
+_dead: set[str] = set()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _dead.update(_alive))
 
 
 class ZarrPythonStore(Store):
@@ -63,6 +71,8 @@ class ZarrPythonStore(Store):
             and getattr(store, "_supports_sync_io", True)
         )
         self.batched = not self._direct
+        held = getattr(inner, "store", inner)
+        self._runtime = name if (name := type(held).__module__.partition(".")[0]) in _RUNTIMES else None
 
     @property
     def url(self) -> str:
@@ -85,9 +95,39 @@ class ZarrPythonStore(Store):
     def _do(self, what: str, key: Key, coroutine: Coroutine[Any, Any, T], *, at_once_if: bool = False) -> T:
         """What `coroutine` returns; any failure, KeyError included, is a StoreError (promise P8)."""
         try:
-            return at_once(coroutine) if at_once_if else wait(coroutine)
+            self._must_run()
+        except StoreError:
+            coroutine.close()
+            raise
+        try:
+            return at_once(coroutine) if at_once_if else wait(self._opened(coroutine))
         except Exception as error:
             raise self._failed(what, key, error) from error
+
+    def _wait_all(self, calls: list_[Any]) -> list_[Any]:
+        self._must_run()
+        return wait(self._opened(gather(calls)))
+
+    async def _opened(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if not self.store._is_open:
+            try:
+                await self.store._ensure_open()  # not every store does so when it is first asked
+            except BaseException:
+                coroutine.close()
+                raise
+        return await coroutine
+
+    def _must_run(self) -> None:
+        """Raise StoreError where the answer would never come: in a child of fork, of a store that has threads of its own."""
+        if self._runtime is None:
+            return
+        if self._runtime in _dead:
+            raise StoreError(
+                f"{self.url} was used before this process was forked, and {self._runtime} has no threads here; start processes "
+                "by 'spawn' or 'forkserver'",
+                store=self.url,
+            )
+        _alive.add(self._runtime)
 
     # ---- reading --------------------------------------------------------------------------------
 
@@ -100,7 +140,7 @@ class ZarrPythonStore(Store):
             return [self.get(key, range) for key, range in wanted]
         if not wanted:
             return []
-        return wait(gather([partial(self._get_told, key, range) for key, range in wanted]))
+        return self._wait_all([partial(self._get_told, key, range) for key, range in wanted])
 
     async def _get_told(self, key: Key, range: ByteRange | None) -> Buffer | None:
         try:
@@ -111,6 +151,9 @@ class ZarrPythonStore(Store):
     async def _get(self, key: Key, range: ByteRange | None) -> Buffer | None:
         if range is None:
             return await self._fetch(key)
+        if self._runtime == "icechunk" and key.endswith("zarr.json"):
+            # Its reader panics at a range that ends beyond a document's end.
+            return _part(await self._fetch(key), range)
         from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 
         start, stop = range
@@ -146,8 +189,18 @@ class ZarrPythonStore(Store):
         if self._direct:
             found = self.store.get_sync(key, prototype=buffer_prototype, byte_range=request)
         else:
-            found = await self.store.get(key, prototype=buffer_prototype, byte_range=request)
+            try:
+                found = await self.store.get(key, prototype=buffer_prototype, byte_range=request)
+            except Exception as error:
+                if not self._refuses(error):
+                    raise
+                return None
         return None if found is None else as_view(key, found.as_numpy_array())
+
+    def _refuses(self, error: Exception) -> bool:
+        """Whether `error` says that nothing can have a name: icechunk holds documents, and chunks of nodes that it has."""
+        told = str(error)
+        return self._runtime == "icechunk" and ("invalid zarr key format" in told or "bad key prefix" in told)
 
     async def _nbytes(self, key: Key) -> int | None:
         if self._direct:
@@ -166,18 +219,29 @@ class ZarrPythonStore(Store):
                 return None
             if info.get("type") == "directory":  # which `exists` would say is there
                 return None
-        elif not await self.store.exists(key):  # `getsize` gives a directory one
+            if info.get("size") is not None:
+                return int(info["size"])
+            found = await self._fetch(key)
+            return None if found is None else len(found)
+        if not await self._exists(key):  # `getsize` gives a directory one
             return None
         try:
             return int(await self.store.getsize(key))
         except _ABSENT:
+            if await self._exists(key):  # so it was not deleted meanwhile
+                raise
             return None
 
     def exists(self, key: Key) -> bool:
         return self._do("read", check_key(key), self._exists(key))
 
     async def _exists(self, key: Key) -> bool:
-        return await self._size(key) is not None if self._fs is not None else bool(await self.store.exists(key))
+        if self._fs is not None:
+            return await self._size(key) is not None
+        try:
+            return bool(await self.store.exists(key))
+        except Exception:  # icechunk's raises for the names of format 2, which it has none of; its `get` does not
+            return await self._fetch(key) is not None
 
     # ---- listing --------------------------------------------------------------------------------
 
@@ -188,10 +252,19 @@ class ZarrPythonStore(Store):
         # Of a prefix that is no folder every store has its own idea.
         folder = prefix[: prefix.rfind("/") + 1]
         found: dict[str, None] = {}
-        with suppress(*_ABSENT):
-            async for key in self.store.list_prefix(folder):
-                found[key.lstrip("/")] = None  # FsspecStore at the root of its file system gives absolute names
+        async for key in self._listed(self.store.list_prefix, folder):
+            found[key.lstrip("/")] = None  # FsspecStore at the root of its file system gives absolute names
         return [key for key in found if key.startswith(prefix) and is_key(key)]
+
+    async def _listed(self, listing: Callable[[str], AsyncIterator[str]], folder: str) -> AsyncIterator[str]:
+        try:
+            async for name in listing(folder):
+                yield name
+        except _ABSENT:
+            return
+        except Exception as error:
+            if not self._refuses(error):
+                raise
 
     def list_dir(self, prefix: str = "") -> Iterable[str]:
         check_folder(prefix)
@@ -214,11 +287,11 @@ class ZarrPythonStore(Store):
         return found
 
     async def _names(self, folder: str) -> Iterable[str]:
-        found = {name async for name in self.store.list_dir(folder)}
+        found = {name async for name in self._listed(self.store.list_dir, folder)}
         # zarr-python does not say which of the names are folders: those that are no key.
         unsure = sorted(name for name in found if not name.endswith("/") and name not in _DOCUMENTS)
         start = folder + "/" if folder else ""
-        keys = await gather([partial(self.store.exists, start + name) for name in unsure if is_key(start + name)])
+        keys = await gather([partial(self._exists, start + name) for name in unsure if is_key(start + name)])
         folders = {name for name, is_one in zip([n for n in unsure if is_key(start + n)], keys, strict=True) if not is_one}
         return [name + "/" if name in folders else name for name in found]
 
@@ -249,7 +322,7 @@ class ZarrPythonStore(Store):
             for key, data in values:
                 self.set(key, data)
         else:
-            wait(gather([partial(self._told, "write", key, partial(self._set, key, data)) for key, data in values]))
+            self._wait_all([partial(self._told, "write", key, partial(self._set, key, data)) for key, data in values])
 
     async def _told(self, what: str, key: Key, call: Any) -> None:
         try:
@@ -295,14 +368,15 @@ class ZarrPythonStore(Store):
             for key in gone:
                 self.delete(key)
         else:
-            wait(gather([partial(self._told, "delete", key, partial(self._delete, key)) for key in gone]))
+            self._wait_all([partial(self._told, "delete", key, partial(self._delete, key)) for key in gone])
 
     def delete_prefix(self, prefix: str) -> None:
         self._must_write(check_prefix(prefix))
         if prefix.endswith("/"):
             # In one request where the store has one for it, directories included. Never of the root: that may be a bucket.
+            self._must_run()
             with suppress(Exception):
-                wait(self.store.delete_dir(prefix[:-1]))
+                wait(self._opened(self.store.delete_dir(prefix[:-1])))
         self.delete_many(self.list(prefix))
 
     # ---- what it stands for --------------------------------------------------------------------------------
@@ -323,7 +397,8 @@ class ZarrPythonStore(Store):
 
     def close(self) -> None:
         try:
-            self.store.close()
+            if self.store._is_open:
+                self.store.close()
         except Exception as error:
             raise self._failed("close", "", error) from error
 
