@@ -31,7 +31,13 @@ def test_a_session_is_written_committed_and_read(repo: Any) -> None:
     session = repo.writable_session("main")
     ndzarr.create_group(session.store, attributes={"title": "t"})
     z = ndzarr.create_array(
-        session.store, path="a/b", shape=data.shape, chunks=(10, 20), dtype="f4", dimension_names=["y", "x"], attributes={"u": 1}
+        session.store,
+        path="a/b",
+        shape=data.shape,
+        chunks=(10, 20),
+        dtype="f4",
+        dimension_names=["y", "x"],
+        attributes={"u": 1},
     )
     z[...] = data
     z[3, 5:7] = data[3, 5:7] = 7

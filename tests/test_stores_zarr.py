@@ -24,6 +24,7 @@ import ndzarr
 from ndzarr import ArgumentError, ReadOnlyError, StoreError, ZarrPythonStore
 from ndzarr._typing import ByteRange
 from ndzarr.stores.base import Store
+from ndzarr.stores.bridge import at_once
 from ndzarr.stores.registry import resolve
 from ndzarr.testing import StoreSuite
 
@@ -188,6 +189,41 @@ def test_many_are_asked_for_at_once(most: int) -> None:
         found = store.get_many([(f"c/{n}", None) for n in range(30)])
     assert [None if value is None else bytes(value) for value in found] == [b"%d" % n for n in range(25)] + [None] * 5
     assert (counted.most, counted.total) == (most, 30)
+
+
+def test_a_subclass_sees_every_call(tmp_path: Path) -> None:
+    """zarr-python's own stores are asked by synchronous methods, which one that changed the others would not hear of."""
+    seen = []
+
+    class Mine(MemoryStore):
+        async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+            seen.append(("get", key))
+            return await super().get(key, *args, **kwargs)
+
+        async def set(self, key: str, *args: Any, **kwargs: Any) -> None:
+            seen.append(("set", key))
+            await super().set(key, *args, **kwargs)
+
+    z = ndzarr.create_array(Mine(), shape=4, dtype="i4", chunks=2)
+    z[...] = 1
+    z[...]
+    assert {("set", "c/0"), ("set", "c/1"), ("get", "c/0"), ("get", "c/1")} <= set(seen)
+
+
+def test_a_store_that_says_too_late_that_it_waits() -> None:
+    async def waits() -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="waits for something"):
+        at_once(waits())
+
+
+def test_a_store_that_cannot_be_opened(tmp_path: Path) -> None:
+    store = ZarrPythonStore(Plain(LocalStore(tmp_path / "none", read_only=True)))
+    with pytest.raises(StoreError, match="does not exist"):
+        store.get("a")
+    with pytest.raises(StoreError, match="does not exist"):
+        store.get_many([("a", None), ("b", None)])
 
 
 def test_nothing_more_is_asked_for_after_a_failure() -> None:

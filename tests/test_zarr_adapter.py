@@ -8,6 +8,7 @@ import inspect
 import multiprocessing
 import os
 import pickle
+import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+import zarr.core.codec_pipeline
 import zarr.testing.store
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import Buffer, cpu, default_buffer_prototype
@@ -273,6 +275,13 @@ def test_what_it_is_made_of(tmp_path: Path) -> None:
         ndzarr.zarr_store(5)
 
 
+def test_zarr_python_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "ndzarr.stores.zarr_adapter")
+    monkeypatch.setitem(sys.modules, "zarr.abc.store", None)
+    with pytest.raises(ArgumentError, match=r"install `zarr>=3`"):
+        ndzarr.zarr_store({})
+
+
 def test_equality(tmp_path: Path) -> None:
     one, other = ndzarr.zarr_store(tmp_path), ndzarr.zarr_store(LocalStore(tmp_path))
     assert one == other == one.with_read_only(True)
@@ -339,6 +348,26 @@ def test_zarr_python_writes_and_ndzarr_reads(inner: Store, zarr_format: int, sha
     del root["deep"]
     assert list(ndzarr.open(inner)) == []
     assert not list(inner.list("deep/"))
+
+
+#: Newer zarr-python has one that calls stores without its event loop.
+PIPELINES = [name for name in ("BatchedCodecPipeline", "FusedCodecPipeline") if hasattr(zarr.core.codec_pipeline, name)]
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+@pytest.mark.parametrize("shards", [None, (8, 10)])
+def test_every_pipeline(inner: Store, pipeline: str, shards: Any) -> None:
+    data = np.random.default_rng(2).integers(0, 99, (16, 20))
+    with zarr.config.set({"codec_pipeline.path": f"zarr.core.codec_pipeline.{pipeline}"}):
+        a = zarr.create_array(
+            ndzarr.zarr_store(inner), shape=data.shape, chunks=(4, 5), shards=shards, dtype="i8", fill_value=0
+        )
+        a[...] = data
+        a[5:7, 3] = data[5:7, 3] = 0
+        a[8:] = data[8:] = 0
+        assert np.array_equal(a[...], data)
+        assert np.array_equal(a[6, 7:11], data[6, 7:11])
+    assert np.array_equal(ndzarr.open(inner)[...], data)
 
 
 def test_threads_write_side_by_side(inner: Store) -> None:

@@ -106,7 +106,12 @@ class ZarrPythonStore(Store):
 
     def _wait_all(self, calls: list_[Any]) -> list_[Any]:
         self._must_run()
-        return wait(self._opened(gather(calls)))
+        try:
+            return wait(self._opened(gather(calls)))
+        except StoreError:
+            raise
+        except Exception as error:  # of none of the keys: those have been told above
+            raise self._failed("open", "", error) from error
 
     async def _opened(self, coroutine: Coroutine[Any, Any, T]) -> T:
         if not self.store._is_open:
