@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ndzarr import display
@@ -27,7 +26,7 @@ _STYLE = """<style>
 .ndzarr-tree .name {font-weight: 600}
 .ndzarr-tree .what {opacity: 0.7}
 .ndzarr-tree .damaged {color: #c62828; color: light-dark(#b71c1c, #ff8a80)}
-.ndzarr-tree table {border: none; border-collapse: collapse; margin: 0 0 0.3em 1.1em; color: inherit; background: none}
+.ndzarr-tree table {border: none; border-collapse: collapse; margin: 0 0 0.3em 1.1em; font: inherit; color: inherit}
 .ndzarr-tree td, .ndzarr-tree tr {border: none; padding: 0 1em 0 0; text-align: left; vertical-align: top; background: none}
 .ndzarr-tree td:first-child {opacity: 0.7}
 </style>"""
@@ -68,6 +67,13 @@ def _lines(branch: Branch, indent: str) -> Iterator[str]:
         last = n == len(branch.below) - 1
         yield f"{indent}{'└── ' if last else '├── '}{child.name}" + (f" {child.what}" if child.what else "")
         yield from _lines(child, indent + ("    " if last else "│   "))
+
+
+def escape(text: str) -> str:
+    """Text that is nothing but text in HTML, in attributes too; without `html`, which brings a large table of names."""
+    for found, put in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;")):
+        text = text.replace(found, put)
+    return text
 
 
 def _html(branch: Branch, full: bool) -> Iterator[str]:
