@@ -12,26 +12,30 @@ __version__ = "0.1.0"
 
 _HOME = {
     "ndzarr.api": (
-        "array consolidate create create_array create_group delete empty empty_like full full_like load ones ones_like open "
-        "open_array open_group save tree zeros zeros_like"
+        "array consolidate copy create create_array create_group delete empty empty_like full full_like load move ones "
+        "ones_like open open_array open_group save tree zeros zeros_like"
     ),
     "ndzarr.conversion": "convert",
     "ndzarr.zarray": "ZArray",
     "ndzarr.codecs.registry": "CodecInfo get_codec register_codec unregister_codec",
     "ndzarr.config": "Options options",
     "ndzarr.errors": (
-        "ArgumentError CallerError CorruptChunkError DataError MemoryLimitError MetadataError MissingChunkError NdzarrError "
-        "NodeExistsError NodeNotFoundError ReadOnlyError SelectionError SelectionTypeError StoreError"
+        "ArgumentError CallerError CorruptChunkError DamagedNodeWarning DataError MemoryLimitError MetadataError "
+        "MissingChunkError NdzarrError NodeExistsError NodeNotFoundError ReadOnlyError SelectionError "
+        "SelectionTypeError StaleMetadataWarning StoreError"
     ),
     "ndzarr.explain": "Explanation",
     "ndzarr.group": "Group",
     "ndzarr.lazyview": "LazyView",
+    "ndzarr.relocation": "Transfer",
     "ndzarr.stores.base": "Store",
     "ndzarr.stores.fault": "FaultStore",
+    "ndzarr.stores.for_zarr": "zarr_store",
     "ndzarr.stores.local": "LocalStore",
     "ndzarr.stores.mapping": "MappingStore",
     "ndzarr.stores.memory": "MemoryStore",
     "ndzarr.stores.registry": "StoreInfo get_store register_store unregister_store",
+    "ndzarr.stores.zarr_python": "ZarrPythonStore",
     "ndzarr.stores.zip": "ZipStore",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
@@ -44,6 +48,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     from ndzarr.api import (
         array as array,
         consolidate as consolidate,
+        copy as copy,
         create as create,
         create_array as create_array,
         create_group as create_group,
@@ -53,6 +58,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         full as full,
         full_like as full_like,
         load as load,
+        move as move,
         ones as ones,
         ones_like as ones_like,
         open as open,
@@ -75,6 +81,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         ArgumentError as ArgumentError,
         CallerError as CallerError,
         CorruptChunkError as CorruptChunkError,
+        DamagedNodeWarning as DamagedNodeWarning,
         DataError as DataError,
         MemoryLimitError as MemoryLimitError,
         MetadataError as MetadataError,
@@ -85,13 +92,16 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         ReadOnlyError as ReadOnlyError,
         SelectionError as SelectionError,
         SelectionTypeError as SelectionTypeError,
+        StaleMetadataWarning as StaleMetadataWarning,
         StoreError as StoreError,
     )
     from ndzarr.explain import Explanation as Explanation
     from ndzarr.group import Group as Group
     from ndzarr.lazyview import LazyView as LazyView
+    from ndzarr.relocation import Transfer as Transfer
     from ndzarr.stores.base import Store as Store
     from ndzarr.stores.fault import FaultStore as FaultStore
+    from ndzarr.stores.for_zarr import zarr_store as zarr_store
     from ndzarr.stores.local import LocalStore as LocalStore
     from ndzarr.stores.mapping import MappingStore as MappingStore
     from ndzarr.stores.memory import MemoryStore as MemoryStore
@@ -101,6 +111,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         register_store as register_store,
         unregister_store as unregister_store,
     )
+    from ndzarr.stores.zarr_python import ZarrPythonStore as ZarrPythonStore
     from ndzarr.stores.zip import ZipStore as ZipStore
     from ndzarr.zarray import ZArray as ZArray
 

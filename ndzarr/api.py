@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from ndzarr import config, display, nodes
+from ndzarr import config, hierarchy, nodes, treeview
 from ndzarr._typing import Json, NDArray
-from ndzarr.creation import new_array, new_group
+from ndzarr.creation import ARRAY_KEYWORDS, new_array, new_group
 from ndzarr.dtypes.argument import dtype_argument
 from ndzarr.errors import ArgumentError, NodeNotFoundError
 from ndzarr.formats.newarray import arguments_of
-from ndzarr.group import Group, read_group
+from ndzarr.group import Group, loaded, open_node
 from ndzarr.keys import normalize_path
 from ndzarr.metadata import ArrayMeta, GroupMeta
+from ndzarr.relocation import IfExists, Progress, Transfer, transfer
 from ndzarr.stores.base import Store
+from ndzarr.stores.foreign import located
 from ndzarr.stores.registry import resolve
 from ndzarr.zarray import ZArray
 
@@ -25,10 +28,7 @@ Missing: TypeAlias = config.Missing | None
 
 _MODES = ("r", "r+", "a", "w", "w-")
 #: What `create_array` takes besides the store's own options; `open_array` hands these on.
-_CREATE = frozenset(
-    "shape dtype chunks shards compressor filters fill_value order zarr_format dimension_separator dimension_names attributes "
-    "overwrite checksum".split()
-)
+_CREATE = ARRAY_KEYWORDS | {"overwrite"}
 
 
 def create_array(
@@ -54,8 +54,8 @@ def create_array(
 ) -> ZArray:
     """A new array, open for reading and writing. Also called `create`.
 
-    store: a path (one that ends in ".zip" is a zip archive), a URL, a Store, any mutable mapping of str to bytes; None is a new
-    MemoryStore. zarr_format: 2 or 3; None is that of the nearest group above, else 3.
+    store: a path (one that ends in ".zip" is a zip archive), a URL, a Store, any mutable mapping of str to bytes, a store
+    of zarr-python 3; None is a new MemoryStore. zarr_format: 2 or 3; None is that of the nearest group above, else 3.
 
     chunks: "auto" (about 1 MiB decoded), an int or a sequence; -1 takes a whole axis. shards (format 3): None, or likewise the
     lengths of what lies under one key, multiples of the chunk lengths; "auto" is about 64 MiB. With shards and automatic
@@ -108,17 +108,21 @@ def create_group(
     *,
     path: str = "",
     attributes: Mapping[str, Json] | None = None,
+    members: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     zarr_format: int | None = None,
     **store_options: Any,
 ) -> Group:
     """A new group, open for reading and writing; NodeExistsError where something is, unless `overwrite`.
 
-    zarr_format: 2 or 3; None is that of the nearest group above, else 3.
+    members: a nested mapping of what is to be in it, see `Group.create_hierarchy`. zarr_format: 2 or 3; None is that of the
+    nearest group above, else 3.
     """
     opened = resolve(store, "a", **store_options)
     where = normalize_path(path)
-    meta = new_group(opened, where, attributes=attributes, overwrite=overwrite, zarr_format=zarr_format)
+    meta = hierarchy.create_group(
+        opened, where, attributes=attributes, members=members, overwrite=overwrite, zarr_format=zarr_format
+    )
     return Group(opened, where, meta, writable=True)
 
 
@@ -129,28 +133,30 @@ def open(
     path: str = "",
     allow_pickle: bool = False,
     missing: Missing = None,
+    consolidated: bool | None = None,
     **store_options: Any,
 ) -> ZArray | Group:
     """The array or group at `path`, which must exist.
 
+    store: what `create_array` takes, or an array or a group of zarr-python 3, whose `path` comes first.
     mode: "r" to read, "r+" or "a" to read and write. allow_pickle: let an array decode pickled objects, which can run any
     code; only for stores that you trust. missing: what a chunk never written does, "fill", "raise" or "mask"; None goes by
-    `options`. Raises NodeNotFoundError when nothing is there, MetadataError when what is there cannot be understood.
+    `options`. consolidated: None goes by the consolidated metadata of a group opened for reading where there are any, False
+    does not, True refuses a group that has none. Raises NodeNotFoundError when nothing is there, MetadataError when what is
+    there cannot be understood.
     """
     _check_mode(mode)
     if mode in ("w", "w-"):
         raise ArgumentError(f"mode {mode!r} creates a node: call create_array, create_group, open_array or open_group")
+    store, path = located(store, path)
     opened = resolve(store, mode, **store_options)
     where = normalize_path(path)
-    return _open(opened, where, mode, allow_pickle, missing)
-
-
-def _open(store: Store, path: str, mode: Mode, allow_pickle: bool, missing: Missing) -> ZArray | Group:
-    meta = nodes.read(store, path)
-    writable = mode != "r"
-    if isinstance(meta, ArrayMeta):
-        return ZArray(store, path, meta, writable=writable, allow_pickle=allow_pickle, missing=missing)
-    return read_group(store, path, meta, writable=writable, allow_pickle=allow_pickle, missing=missing)
+    found = open_node(
+        opened, where, writable=mode != "r", consolidated=consolidated, allow_pickle=allow_pickle, missing=missing
+    )
+    if found is None:
+        raise nodes.nowhere(opened, where)
+    return found
 
 
 def open_array(
@@ -169,6 +175,7 @@ def open_array(
     """
     _check_mode(mode)
     create = {name: options.pop(name) for name in _CREATE & options.keys()}
+    store, path = located(store, path)
     opened = resolve(store, mode, **options)
     where = normalize_path(path)
     meta = None if mode in ("w", "w-") else nodes.find(opened, where)
@@ -197,19 +204,31 @@ def open_group(
     missing: Missing = None,
     attributes: Mapping[str, Json] | None = None,
     zarr_format: int | None = None,
+    consolidated: bool | None = None,
     **store_options: Any,
 ) -> Group:
-    """The group at `path`; modes "a", "w" and "w-" create it. See `open_array` for the modes and errors."""
+    """The group at `path`; modes "a", "w" and "w-" create it. See `open_array` for the modes and errors, and `open` for
+    `consolidated`."""
     _check_mode(mode)
+    store, path = located(store, path)
     opened = resolve(store, mode, **store_options)
     where = normalize_path(path)
-    meta = None if mode in ("w", "w-") else nodes.find(opened, where)
-    if isinstance(meta, GroupMeta):
-        return read_group(opened, where, meta, writable=mode != "r", allow_pickle=allow_pickle, missing=missing)
-    if meta is not None:
-        raise ArgumentError(f"{where or '/'!r} in {opened.url} is an array, expected a group", path=where)
-    if mode in ("r", "r+"):
-        nodes.read(opened, where)  # raises
+    if mode not in ("w", "w-"):
+        found = open_node(
+            opened,
+            where,
+            writable=mode != "r",
+            group=True,
+            consolidated=consolidated,
+            allow_pickle=allow_pickle,
+            missing=missing,
+        )
+        if isinstance(found, Group):
+            return found
+        if found is not None:
+            raise ArgumentError(f"{where or '/'!r} in {opened.url} is an array, expected a group", path=where)
+        if mode != "a":
+            raise nodes.nowhere(opened, where)
     made = new_group(opened, where, attributes=attributes, overwrite=mode == "w", zarr_format=zarr_format)
     return Group(opened, where, made, writable=True, allow_pickle=allow_pickle, missing=missing)
 
@@ -327,14 +346,77 @@ def save(store: Any, *arrays: Any, **named: Any) -> None:
 
 def load(store: Any, *, path: str = "", **store_options: Any) -> NDArray | dict[str, Any]:
     """The array at `path` as NumPy's, or a group as a dict of its members, each loaded likewise."""
-    return _load(open(store, path=path, **store_options))
+    whole: NDArray | dict[str, Any] = loaded(open(store, path=path, **store_options))
+    return whole
 
 
-def _load(node: ZArray | Group) -> NDArray | dict[str, Any]:
-    if isinstance(node, ZArray):
-        whole: NDArray = node[...]
-        return whole
-    return {name: _load(member) for name, member in node.members()}
+def copy(
+    src: Any,
+    dst: Any,
+    *,
+    path: str = "",
+    if_exists: IfExists = "raise",
+    dry_run: bool = False,
+    progress: Progress = None,
+) -> Transfer:
+    """Copy an array, or a group with all that it holds, as the bytes it is: nothing is decoded. What was done, in figures.
+
+    src: a ZArray, a Group, or anything that `open` takes. dst: anything that `create_array` takes, and `path` in it; or a
+    Group, and `path` in that, by default the node's own name. Files beside the node's own come along, consolidated metadata
+    too. For another format, other chunks or codecs, see `convert`.
+
+    if_exists: "raise" raises NodeExistsError where something is; "replace" removes it first, with all that it holds; "skip"
+    leaves it, but merges groups: what the one there lacks is copied into it, and its attributes stay. dry_run: say what would
+    be done, and write nothing. progress: True counts on standard error, or a function called with how many objects
+    are done, and of how many.
+
+    Documents are written last, those of the outermost node last of all, so that a copy cut short is no node; what it leaves is
+    in the way of the next copy unless that replaces. ArgumentError where one place lies in the other.
+
+    >>> import ndzarr
+    >>> g = ndzarr.create_group(None, members={"a": {"x": [1, 2, 3]}})
+    >>> ndzarr.copy(g["a"], g, path="b").keys
+    3
+    >>> g["b/x"][:].tolist()
+    [1, 2, 3]
+    """
+    return _transfer(src, dst, path, move=False, if_exists=if_exists, dry_run=dry_run, progress=progress)
+
+
+def move(
+    src: Any,
+    dst: Any,
+    *,
+    path: str = "",
+    if_exists: IfExists = "raise",
+    dry_run: bool = False,
+    progress: Progress = None,
+) -> Transfer:
+    """As `copy`, and then delete what was copied; what was done, in figures.
+
+    Nothing is deleted before all of it is in its new place, and nothing but what was copied: after an exception all data are
+    at `src`, or at `dst`, or at both. What is skipped stays where it was, and so do groups that were merged. Let nobody write
+    to the node meanwhile: a chunk that is changed after it was copied is lost.
+    """
+    return _transfer(src, dst, path, move=True, if_exists=if_exists, dry_run=dry_run, progress=progress)
+
+
+def _transfer(src: Any, dst: Any, path: str, *, move: bool, **how: Any) -> Transfer:
+    given = src if isinstance(src, (ZArray, Group)) else open(src, "r+" if move else "r", consolidated=False)
+    try:
+        if move:
+            given._check_writable()
+        if isinstance(dst, Group):
+            holder, where = dst._place(given, dst, path or None)
+            return transfer(given.store, given.path, holder.store, where, move=move, **how)
+        store = resolve(dst, "a")
+        done = transfer(given.store, given.path, store, normalize_path(path), move=move, **how)
+        if isinstance(dst, (str, os.PathLike)):
+            store.close()  # an archive is complete when it is closed
+        return done
+    finally:
+        if not isinstance(src, (ZArray, Group)) and given.store is not src:
+            given.store.close()
 
 
 def delete(store: Any, path: str = "", **store_options: Any) -> None:
@@ -356,7 +438,10 @@ def consolidate(store: Any, *, path: str = "", **store_options: Any) -> Group:
     where = normalize_path(path)
     _group_meta(opened, where)
     nodes.consolidate(opened, where)
-    return read_group(opened, where, _group_meta(opened, where), writable=False)
+    found = open_node(opened, where, writable=False, group=True)
+    if not isinstance(found, Group):
+        raise nodes.nowhere(opened, where)  # somebody has just deleted it
+    return found
 
 
 def _group_meta(store: Store, path: str) -> GroupMeta:
@@ -366,7 +451,7 @@ def _group_meta(store: Store, path: str) -> GroupMeta:
     return meta
 
 
-def tree(store: Any, **store_options: Any) -> display.Tree:
+def tree(store: Any, **store_options: Any) -> treeview.Tree:
     """The hierarchy of a group, given as such or by its store."""
     group = store if isinstance(store, Group) else open(store, **store_options)
     if not isinstance(group, Group):

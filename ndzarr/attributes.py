@@ -17,8 +17,10 @@ class Attributes(MutableMapping[str, Json]):
 
     Reading goes by what was read when the node was opened, or last changed through this object. Each change is written at
     once and is one step among the threads of this process: it starts from what is stored, so nobody else's is lost. Values are
-    copies: to change a list inside, assign it again. NaN is stored by format 2 only: format 3 refuses it by name, with an
-    ArgumentError.
+    copies: to change a list inside, assign it again.
+
+    What JSON cannot hold, such as bytes, complex numbers and dates, is refused with an ArgumentError that names its place:
+    "a.b[2]". NaN is stored by format 2 only: format 3 refuses it likewise.
 
     >>> import ndzarr
     >>> z = ndzarr.zeros((3,))
@@ -66,6 +68,32 @@ class Attributes(MutableMapping[str, Json]):
         self._check()
         changes = plain(dict(*args, **names))
         self._change(lambda stored: stored.update(changes))
+
+    def setdefault(self, name: str, default: Json = None) -> Json:
+        """The attribute of that name, set to `default` if there is none stored; one step, so that of two callers one wins."""
+        self._check()
+        value = plain(default, name)
+        self._change(lambda stored: stored.setdefault(name, value))
+        return self[name]
+
+    def pop(self, name: str, *default: Json) -> Json:
+        """Remove an attribute and give its value; `default`, where there is one, if it is not stored. One step."""
+        self._check()
+        found: list[Json] = []
+
+        def take(stored: dict[str, Json]) -> None:
+            found.append(stored.pop(name, *default))
+
+        self._change(take)
+        return found[0]
+
+    def clear(self) -> None:
+        """Remove all attributes with one write."""
+        self.put({})
+
+    def asdict(self) -> dict[str, Json]:
+        """All attributes as a dict of one's own."""
+        return copy.deepcopy(self._values)
 
     def put(self, values: Mapping[str, Json]) -> None:
         """Replace all attributes with one write."""

@@ -77,8 +77,9 @@ def _info(given: argparse.Namespace) -> int:
 
 
 def _group_info(group: Group) -> Info:
-    arrays = [name for name, _ in group.arrays()]
-    groups = [name for name, _ in group.groups()]
+    members = list(group.members())
+    arrays = [name for name, node in members if isinstance(node, ZArray)]
+    groups = [name for name, node in members if isinstance(node, Group)]
     return Info(
         [
             ("path", group.path or "/"),

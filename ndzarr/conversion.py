@@ -24,6 +24,7 @@ from ndzarr.formats.transfer import arguments_for, extra_for
 from ndzarr.grid import Axis, Grid
 from ndzarr.group import Group
 from ndzarr.keys import join, normalize_path
+from ndzarr.relocation import check_apart
 from ndzarr.stores.base import Store
 from ndzarr.stores.registry import resolve
 from ndzarr.zarray import ZArray
@@ -76,7 +77,7 @@ def convert(
     given = src if isinstance(src, (ZArray, Group)) else open(src, allow_pickle=allow_pickle)
     store = resolve(dst, "a")
     where = normalize_path(path)
-    _check_apart(given, store, where)
+    check_apart(given.store, given.path, store, where, "convert")
     version = zarr_format or given.zarr_format
     try:
         if isinstance(given, ZArray):
@@ -91,21 +92,6 @@ def convert(
     return open(dst, "r+", path=where, allow_pickle=allow_pickle) if isinstance(dst, (str, os.PathLike)) else made
 
 
-def _check_apart(src: ZArray | Group, store: Store, path: str) -> None:
-    """ArgumentError where the new node would lie in the old one, or the other way round."""
-    old = {src.store.object_id(join(src.path, "zarr.json"))}
-    for above in nodes.ancestors(src.path):
-        old.add(src.store.object_id(join(above, "zarr.json")))
-    new = {store.object_id(join(above, "zarr.json")) for above in (path, *nodes.ancestors(path))}
-    if src.store.object_id(join(src.path, "zarr.json")) in new or store.object_id(join(path, "zarr.json")) in old:
-        raise ArgumentError(
-            f"cannot convert {src.path or '/'!r} in {src.store.url} to {path or '/'!r} in {store.url}: one lies in the other; "
-            "convert to another place",
-            store=store.url,
-            path=path,
-        )
-
-
 def _group(
     src: Group, store: Store, path: str, version: int, overwrite: bool, allow_pickle: bool, changes: dict[str, Any]
 ) -> Group:
@@ -115,7 +101,7 @@ def _group(
     if extra:
         made = replace(made, extra=extra)
         nodes.write(store, path, made)
-    for name, member in src.members():
+    for name, member in src.members(damaged="raise"):
         below = join(path, name)
         if isinstance(member, ZArray):
             _array(member, store, below, version, False, allow_pickle, changes)

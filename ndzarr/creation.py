@@ -15,7 +15,7 @@ from ndzarr.errors import ArgumentError, MetadataError, NodeExistsError, ReadOnl
 from ndzarr.formats.document import attribute_mapping
 from ndzarr.formats.newarray import NEWEST, NewArray, check_format, check_path, inner_shape, make_array, make_group
 from ndzarr.grid import Edges, auto_chunks
-from ndzarr.metadata import GroupMeta, shape_argument
+from ndzarr.metadata import ArrayMeta, GroupMeta, shape_argument
 from ndzarr.stores.base import Store
 from ndzarr.zarray import ZArray
 
@@ -23,7 +23,21 @@ from ndzarr.zarray import ZArray
 SHARD_NBYTES = 64 << 20
 
 
-def new_array(
+#: What says how an array is made, wherever it is made.
+ARRAY_KEYWORDS = frozenset(
+    "shape dtype chunks shards compressor filters fill_value order zarr_format dimension_separator dimension_names attributes "
+    "checksum".split()
+)
+
+
+def new_array(store: Store, path: str, *, overwrite: bool = False, **create: Any) -> ZArray:
+    """A new array at `path`, its ancestors made groups; see `ndzarr.create_array`."""
+    array = planned_array(store, path, **create)
+    put_node(store, path, array.metadata, overwrite=overwrite)
+    return array
+
+
+def planned_array(
     store: Store,
     path: str,
     *,
@@ -39,12 +53,11 @@ def new_array(
     dimension_separator: str | None = None,
     dimension_names: Any = None,
     attributes: Mapping[str, Json] | None = None,
-    overwrite: bool = False,
     checksum: bool = False,
     allow_pickle: bool = False,
 ) -> ZArray:
-    """A new array at `path`, its ancestors made groups; see `ndzarr.create_array`."""
-    version = _format(store, path, zarr_format)
+    """The array that `new_array` would make, before anything of it is written."""
+    version = format_for(store, path, zarr_format)
     check_path(path, version)
     # What cannot be stored, or read again as it is, is refused before anything is written.
     lengths = shape_argument(shape)
@@ -79,13 +92,16 @@ def new_array(
         version,
     )
     try:
-        array = ZArray(store, path, meta, writable=True, allow_pickle=allow_pickle)
+        return ZArray(store, path, meta, writable=True, allow_pickle=allow_pickle)
     except MetadataError as error:  # here the caller said it, not a document
         raise ArgumentError(str(error), codec=error.codec, field=error.field, found=error.found) from error
+
+
+def put_node(store: Store, path: str, meta: ArrayMeta | GroupMeta, *, overwrite: bool = False) -> None:
+    """Write the documents of a new node, its ancestors made groups; NodeExistsError where something is, unless `overwrite`."""
     with nodes.node_lock(store, path):
-        _make_room(store, path, overwrite, version)
+        _make_room(store, path, overwrite, meta.zarr_format)
         nodes.write(store, path, meta)
-    return array
 
 
 def new_group(
@@ -97,15 +113,13 @@ def new_group(
     zarr_format: int | None = None,
 ) -> GroupMeta:
     """Make a group at `path`, its ancestors too; its metadata."""
-    version = _format(store, path, zarr_format)
+    version = format_for(store, path, zarr_format)
     meta = make_group(path, {} if attributes is None else attribute_mapping(attributes), version)
-    with nodes.node_lock(store, path):
-        _make_room(store, path, overwrite, version)
-        nodes.write(store, path, meta)
+    put_node(store, path, meta, overwrite=overwrite)
     return meta
 
 
-def _format(store: Store, path: str, zarr_format: int | None) -> int:
+def format_for(store: Store, path: str, zarr_format: int | None) -> int:
     """The format of a new node: the caller's choice, else that of the nearest node above, else the newest."""
     check_format(zarr_format)
     return zarr_format or nodes.format_above(store, path) or NEWEST

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,12 +36,12 @@ def format_nbytes(nbytes: int) -> str:
 
 def array_repr(z: ZArray) -> str:
     """One line: shape, chunks, shards if there are any, dtype, path and store."""
-    chunks, shards = _grids(z)
+    chunks, shards = grid_lengths(z)
     told = f"shape={z.shape} chunks={chunks}" + ("" if shards is None else f" shards={shards}")
-    return f"<ndzarr.ZArray {z.path or '/'} {told} dtype={_dtype(z.dtype)} in {z.store.url}>"
+    return f"<ndzarr.ZArray {z.path or '/'} {told} dtype={format_dtype(z.dtype)} in {z.store.url}>"
 
 
-def _grids(z: ZArray) -> tuple[str, str | None]:
+def grid_lengths(z: ZArray) -> tuple[str, str | None]:
     """The lengths of chunks, and of shards if there are any, however many there are."""
     layout = z._engine.layout
     objects = format_lengths(layout.objects.axes)
@@ -79,7 +79,8 @@ def group_repr(g: Group) -> str:
     return f"<ndzarr.Group {g.path or '/'} in {g.store.url}>"
 
 
-def _dtype(dtype: Any) -> str:
+def format_dtype(dtype: Any) -> str:
+    """A dtype as people write it; a structure as its fields."""
     return str(dtype) if dtype.names is None else "[" + ", ".join(f"{n}: {dtype[n]}" for n in dtype.names) + "]"
 
 
@@ -96,7 +97,7 @@ class Info:
 
 def array_info(z: ZArray) -> Info:
     """What an array is and how it is stored. Lists the store once and asks it for the size of each chunk object."""
-    chunks, shards = _grids(z)
+    chunks, shards = grid_lengths(z)
     stored = z.nbytes_stored
     rows = [
         ("path", z.path or "/"),
@@ -104,10 +105,10 @@ def array_info(z: ZArray) -> Info:
         ("format", f"Zarr {z.zarr_format}"),
         ("shape", str(z.shape)),
         ("chunks", f"{chunks}, {z.nchunks} in all"),
-        ("dtype", _dtype(z.dtype)),
+        ("dtype", format_dtype(z.dtype)),
         ("order", z.order),
-        ("fill value", _scalar(z.fill_value)),
-        ("codecs", _chain(z.metadata.codecs) or "none"),
+        ("fill value", format_scalar(z.fill_value)),
+        ("codecs", format_codecs(z.metadata.codecs) or "none"),
     ]
     if shards is not None:
         rows.insert(5, ("shards", f"{shards}, {z._engine.layout.objects.nchunks} in all"))
@@ -120,13 +121,15 @@ def array_info(z: ZArray) -> Info:
     return Info([*rows, ("size", format_nbytes(z.nbytes)), ("stored", format_nbytes(stored) + ratio)])
 
 
-def _scalar(value: Any) -> str:
+def format_scalar(value: Any) -> str:
+    """A scalar as Python prints it, without the name of its type."""
     # A NumPy number names its type, which stands two lines above. A timedelta64 is a number to NumPy, and NaT no Python value.
     plain = isinstance(value, (np.number, np.bool_)) and not isinstance(value, np.timedelta64)
     return str(value) if isinstance(value, (np.datetime64, np.timedelta64)) else repr(value.item() if plain else value)
 
 
-def _chain(specs: Sequence[CodecSpec]) -> str:
+def format_codecs(specs: Sequence[CodecSpec]) -> str:
+    """A chain of codecs in encoding order, "" for none."""
     return " -> ".join(_codec(spec.name, spec.configuration) for spec in specs)
 
 
@@ -143,30 +146,3 @@ def _setting(field: str, value: Any) -> str:
         _codec(codec["name"], codec.get("configuration", {})) if isinstance(codec, Mapping) else str(codec) for codec in value
     ]
     return f"[{' -> '.join(inner)}]"
-
-
-class Tree:
-    """A hierarchy, printed with one line a node."""
-
-    def __init__(self, lines: list[str]) -> None:
-        self.lines = lines
-
-    def __repr__(self) -> str:
-        return "\n".join(self.lines)
-
-
-def tree(g: Group) -> Tree:
-    """The nodes below a group."""
-    return Tree([g.path or "/", *_branches(g, "")])
-
-
-def _branches(g: Any, indent: str) -> Iterator[str]:
-    members = list(g.members())
-    for n, (name, node) in enumerate(members):
-        last = n == len(members) - 1
-        branch = f"{indent}{'└── ' if last else '├── '}{name}"
-        if hasattr(node, "shape"):
-            yield f"{branch} {node.shape} {_dtype(node.dtype)}"
-        else:
-            yield branch
-            yield from _branches(node, indent + ("    " if last else "│   "))

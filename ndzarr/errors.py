@@ -16,6 +16,8 @@
         +-- MissingChunkError           `options(missing="raise")` met a chunk that was never written
 
 Each is also the built-in class that NumPy or Python would raise, so `except IndexError` works as it does for NumPy.
+
+Two warnings, of things that are soft by themselves: StaleMetadataWarning and DamagedNodeWarning (UserWarning).
 """
 
 from __future__ import annotations
@@ -109,3 +111,11 @@ class NodeNotFoundError(StoreError, KeyError, FileNotFoundError):
 
 class MissingChunkError(StoreError):
     """A chunk that was never written, under `options(missing="raise")`."""
+
+
+class StaleMetadataWarning(UserWarning):
+    """Consolidated metadata say something else of an array than the array itself."""
+
+
+class DamagedNodeWarning(UserWarning):
+    """A member of a group was left out, since its metadata cannot be understood."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ndzarr._typing import Coords, Key
 from ndzarr.errors import ArgumentError
@@ -165,11 +166,19 @@ class KeyEncoding:
     def decoder(self, ndim: int, path: str = "") -> Callable[[Key], Coords | None]:
         """The function key -> coords; None for what `encoder` would not write (signs, leading zeros, another rank)."""
         # 19 digits hold every index that fits int64, and bound what int() is asked to convert.
-        pattern = self._join(ndim, "", "(0|[1-9][0-9]{0,18})").replace(".", r"\.")
-        match = re.compile(re.escape(join(path, "")) + pattern if path else pattern).fullmatch
+        # Without the path, so that one pattern serves all arrays of a rank: to compile it takes longer than all else that it
+        # takes to open one.
+        match = _cells(self._join(ndim, "", "(0|[1-9][0-9]{0,18})").replace(".", r"\."))
+        prefix = join(path, "") if path else ""
+        start = len(prefix)
 
         def decode(key: Key) -> Coords | None:
-            found = match(key)
+            found = match(key, start) if key.startswith(prefix) else None
             return None if found is None else tuple(map(int, found.groups()))
 
         return decode
+
+
+@lru_cache
+def _cells(pattern: str) -> Callable[[str, int], re.Match[str] | None]:
+    return re.compile(pattern).fullmatch

@@ -227,3 +227,11 @@ def test_views_of_what_was_loaded_can_be_changed(text: str) -> None:
     found = np.einsum(text, ndzarr.array(np.arange(9).reshape(3, 3)))
     found[...] = 7
     assert (found == 7).all()
+
+
+@pytest.mark.parametrize("shape", [(5, 0, 2), (0, 5, 2), (5, 1, 2)])
+def test_pieces_of_arrays_without_elements(shape: tuple[int, ...]) -> None:
+    array = np.zeros(shape)
+    z = ndzarr.array(array)
+    for axis, where in ((0, [2, 1]), (1, [1, 0, 9]), (2, [1])):
+        assert [x.shape for x in np.split(z, where, axis)] == [x.shape for x in np.split(array, where, axis)]

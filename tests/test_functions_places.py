@@ -168,6 +168,10 @@ def test_arrays_without_axes(memory: int) -> None:
         assert np.std(z) == 0
         assert np.cumsum(z, axis=0).shape == (1,)
         assert np.round(z, out=z) is z
+        assert np.argsort(z, axis=-1).shape == (1,)
+        assert np.isclose(z, 2) is np.True_
+        assert np.unique(z, return_index=True)[1].tolist() == [0]
+        assert np.ravel(ndzarr.array(np.array("a", "U3")), "F").dtype == "U3"
         np.copyto(z, z + 1, where=True)
         assert z[()] == 3
         np.put(z, [0, 0], [4.0, np.inf])

@@ -10,7 +10,7 @@ A node's documents are a mapping of their names to JSON: {".zarray": {...}, ".za
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from ndzarr._typing import Buffer, Json
@@ -60,6 +60,27 @@ class Consolidated:
     def children(self, path: str) -> list[str]:
         """The names of the nodes directly under a group, sorted."""
         return list(self._children.get(relative_path(path, self.base), ()))
+
+    def walk(self, path: str, max_depth: int | None = 0) -> Iterator[tuple[str, ArrayMeta | GroupMeta | MetadataError]]:
+        """(path relative to `path`, metadata or why they cannot be understood) of each node under a group, sorted, each
+        followed by those under it; 0 stops at direct ones."""
+        for name in self._children.get(relative_path(path, self.base), ()):
+            full = join(path, name)
+            try:
+                meta = self.find(full)
+            except MetadataError as error:
+                yield name, error
+                continue
+            if meta is None:
+                continue
+            yield name, meta
+            if isinstance(meta, GroupMeta) and (max_depth is None or max_depth > 0):
+                for inner, node in self.walk(full, None if max_depth is None else max_depth - 1):
+                    yield f"{name}/{inner}", node
+
+    def documents(self) -> Mapping[str, Documents]:
+        """Each node's documents by path relative to the group."""
+        return self._nodes
 
 
 def relative_path(path: str, above: str) -> str:

@@ -175,16 +175,23 @@ def plain(value: Any, where: str = "", depth: int = 0) -> Json:
         return {key: plain(item, f"{where}.{key}" if where else key, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item, f"{where}[{n}]", depth + 1) for n, item in enumerate(value)]
-    if isinstance(value, np.ndarray) and _json_kind(value.dtype):
+    if isinstance(value, np.ndarray) and (_json_kind(value.dtype) or value.dtype.kind in "OT"):
+        # Of objects and strings each item is looked at.
         return plain(value.tolist(), where, depth)
     if isinstance(value, np.generic) and _json_kind(value.dtype):
         return value.item()
+    kind = f"array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
     raise ArgumentError(
-        f"cannot write {where or 'a value'!r} of type {type(value).__name__} as JSON; found {value!r}, expected a string, "
-        "number, bool, None, list, dict or NumPy array of those",
+        f"cannot write {where or 'a value'!r} of type {kind} as JSON; found {_told(value)}, expected a string, number, bool, "
+        "None, list, dict or NumPy array of those",
         field=where or None,
         found=value,
     )
+
+
+def _told(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else text[:200] + "..."
 
 
 def attribute_mapping(attributes: Any) -> dict[str, Json]:

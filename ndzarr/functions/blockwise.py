@@ -129,7 +129,7 @@ def _single(function: Any, operands: list[Any], outs: list[Any], masked: bool, f
     if masked:
         kwargs = {**kwargs, "where": arrays.pop()}
     if not fills:
-        found = function(*[x[()] if isinstance(x, np.ndarray) and x.ndim == 0 else x for x in arrays], **kwargs)
+        found = function(*arrays, **kwargs)
         if outs == [None] * len(outs):
             return found
         store(np.asarray(found), outs[0])

@@ -155,8 +155,11 @@ def _writable(answer: Any, arrays: Iterable[NDArray]) -> Any:
     for array in arrays:
         array.flags.writeable = True
     for found in answer if isinstance(answer, (tuple, list)) else (answer,):
-        if isinstance(found, np.ndarray) and not found.flags.writeable and any(np.may_share_memory(found, x) for x in arrays):
-            found.flags.writeable = True
+        if not isinstance(found, np.ndarray) or found.flags.writeable:
+            continue
+        if not found.size or any(np.may_share_memory(found, x) for x in arrays):  # nothing shares no memory
+            with suppress(ValueError):  # a view of what cannot be changed
+                found.flags.writeable = True
     return answer
 
 

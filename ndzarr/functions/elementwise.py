@@ -139,7 +139,8 @@ def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: boo
     def close(x: Any, y: Any, rtol: Any, atol: Any) -> Any:
         return np.asarray(np.isclose(x, y, rtol, atol, equal_nan))
 
-    return elementwise(close, (a, b, rtol, atol))
+    found = elementwise(close, (a, b, rtol, atol))
+    return found if found.shape else found[()]
 
 
 def _every(function: Callable[[Any, Any], Any], a: Any, b: Any, shape: tuple[int, ...]) -> bool:

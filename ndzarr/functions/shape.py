@@ -195,16 +195,15 @@ def ravel(a: Any, order: Any = "C") -> Any:
 def _pieces(function: Any) -> None:
     @implements(function, kind="view")
     def form(ary: Any, *args: Any, **kwargs: Any) -> Any:
-        # On numbered axes, which take no memory, NumPy says where it would cut, and what it would raise.
+        # On the numbers of the axis NumPy says where it would cut, and what it would raise.
         shape = shape_of(ary)
         axis = _split_axis(function, shape, args, kwargs)
-        numbers = np.broadcast_to(np.arange(shape[axis]).reshape([-1 if k == axis else 1 for k in range(len(shape))]), shape)
+        numbers = np.arange(shape[axis]).reshape([-1 if k == axis else 1 for k in range(len(shape))])
         bounds = [0]
         views = []
         for piece in function(numbers, *args, **kwargs):
             length = piece.shape[axis]
-            line = piece[tuple(slice(None) if k == axis else slice(0, 1) for k in range(len(shape)))].reshape(-1)
-            start = int(line[0]) if line.size else bounds[-1]
+            start = int(piece.reshape(-1)[0]) if length else bounds[-1]
             bounds.append(start + length)
             views.append(ary.lazy[(slice(None),) * axis + (slice(start, start + length),)])
         return views

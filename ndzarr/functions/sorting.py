@@ -34,6 +34,8 @@ def whole(a: Any, name: str, dtype: Any = None) -> NDArray:
 
 def lane_axis(a: Any, axis: Any) -> int:
     """An axis counted from the front; NumPy's own error."""
+    if not shape_of(a):
+        raise UnstreamedError  # NumPy takes 0 and -1 for axes of a scalar, here and there
     return int(np.lib.array_utils.normalize_axis_index(axis, len(shape_of(a))))
 
 

@@ -155,7 +155,7 @@ def _values(a: Any, name: str) -> NDArray:
 def unique(ar: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False, axis: Any = None, *,
            equal_nan: bool = True, sorted: bool = True) -> Any:  # fmt: skip
     """`numpy.unique`."""
-    if axis is not None and len(shape_of(ar)) != 1:
+    if not shape_of(ar) or (axis is not None and len(shape_of(ar)) != 1):
         raise UnstreamedError
     if axis is not None:
         normal_axes(axis, 1)
@@ -169,6 +169,8 @@ def _named(function: Any, index: bool, inverse: bool, counts: bool) -> None:
 
     @implements(function, kind="stream", note="always sorted")
     def form(x: Any) -> Any:
+        if not shape_of(x):
+            raise UnstreamedError
         found = _distinct(x, index, inverse, counts, False, f"numpy.{function.__name__}")
         wanted = tuple(x for x in found if x is not None)
         if len(wanted) == 1:

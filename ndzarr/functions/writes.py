@@ -36,7 +36,6 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
         raise ValueError(f"could not broadcast where mask from shape {shape_of(where)} into shape {shape}")
 
     def copied(old: Any, new: Any, *mask: Any) -> Any:
-        old = np.asarray(old)  # of a single element a scalar comes
         np.copyto(old, new, casting, mask[0] if mask else True)
         return old
 

@@ -112,6 +112,13 @@ class Store(ABC):
         """Remove every key that starts with `prefix`."""
         self.delete_many(list_(self.list(prefix)))
 
+    def move_prefix(self, old: str, new: str) -> bool:
+        """Move every key under the folder `old` to the folder `new` (both end in "/") in one step; whether that was done.
+
+        False, and nothing changed, where the store has no such step or anything is at `new`: the caller copies and deletes.
+        """
+        return False
+
     def list_dir(self, prefix: str = "") -> Iterable[str]:
         """The names directly under `prefix` ("" or ending in "/"), each once; those with names below end in "/"."""
         start, seen = len(check_folder(prefix)), set()
@@ -140,6 +147,12 @@ class Store(ABC):
     def lock(self, key: Key) -> AbstractContextManager[Any]:
         """The lock to hold around read-modify-write of `key`; re-entrant in one thread."""
         return object_lock(self.object_id(key))
+
+    def flush(self) -> None:
+        """Return when what was set so far is where it would survive this process; raises what a pending write raises.
+
+        Nothing to do for a store that holds nothing back.
+        """
 
     def close(self) -> None:
         """Give back what the store holds open; raises what a pending write raises. Closing twice is no error."""

@@ -291,6 +291,9 @@ class FaultStore(Store):
     def lock(self, key: Key) -> AbstractContextManager[Any]:
         return self.inner.lock(key)
 
+    def flush(self) -> None:
+        self.inner.flush()
+
     def close(self) -> None:
         self._call("close", None, self.inner.close)
 

@@ -263,6 +263,24 @@ class LocalStore(Store):
             self._sweep(self._prefix + folder)
             self._removed(prefix, self._prefix + folder)
 
+    def move_prefix(self, old: str, new: str) -> bool:
+        for folder in (old, new):
+            check_folder(folder)
+            self._must_write(folder)
+        source, target = self._prefix + old[:-1], self._prefix + new[:-1]
+        # A link in the way, or a promise to be durable, is for the general way.
+        if not old or not new or not self.follow_symlinks or config.current().durable or os.path.islink(source):
+            return False
+        try:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.rename(source, target)  # refuses where something is, and goes to no other file system
+        except OSError:
+            return False
+        self._real.clear()
+        self._swept.clear()
+        self._removed(old, os.path.dirname(source))
+        return True
+
     def _delete_tree(self, key: Key, is_folder: bool) -> None:
         path = self._prefix + key
         try:

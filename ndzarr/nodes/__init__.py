@@ -1,0 +1,37 @@
+"""Metadata documents in a store, and whole nodes copied as bytes: beside `engine`, all that calls a store."""
+
+from __future__ import annotations
+
+from ndzarr.nodes.copying import (
+    Contents as Contents,
+    contents as contents,
+    copy_keys as copy_keys,
+    leftovers as leftovers,
+    move_at_once as move_at_once,
+    nbytes as nbytes,
+    remove_copied as remove_copied,
+    remove_keys as remove_keys,
+)
+from ndzarr.nodes.documents import (
+    Change as Change,
+    Meta as Meta,
+    Opened as Opened,
+    consolidate as consolidate,
+    delete as delete,
+    delete_remains as delete_remains,
+    find as find,
+    find_consolidated as find_consolidated,
+    format_above as format_above,
+    format_at as format_at,
+    kind as kind,
+    read as read,
+    read_attributes as read_attributes,
+    read_consolidated as read_consolidated,
+    require_ancestors as require_ancestors,
+    update_attributes as update_attributes,
+    write as write,
+    write_shape as write_shape,
+)
+from ndzarr.nodes.listing import Member as Member, children as children, members as members, stale as stale
+from ndzarr.nodes.locks import node_lock as node_lock
+from ndzarr.nodes.reading import ancestors as ancestors, nowhere as nowhere

@@ -1,0 +1,169 @@
+"""Nodes copied and removed as the bytes they are, with whatever else lies under them; nothing is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from ndzarr._typing import Json, Key
+from ndzarr.errors import MetadataError
+from ndzarr.formats import v2, v3
+from ndzarr.formats.document import parse
+from ndzarr.keys import join
+from ndzarr.nodes.consolidation import Changes, changed_many
+from ndzarr.nodes.documents import DOCUMENTS, is_chunk
+from ndzarr.nodes.locks import node_lock
+from ndzarr.nodes.reading import ancestors
+from ndzarr.stores.base import Store
+
+#: So many objects are held at once where a store takes many requests together.
+_TOGETHER = 16
+#: Attributes before the node that has them, and what a group says of others last of all.
+_LAST = (v2.ATTRIBUTES, v2.ARRAY, v2.GROUP, v3.NODE, v2.CONSOLIDATED)
+_NODES = (v2.ARRAY, v2.GROUP, v3.NODE)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The keys under a node, relative to it, sorted, and the relative paths of the nodes among them, "" the node itself."""
+
+    keys: Sequence[str]
+    nodes: frozenset[str]
+
+    def below(self, tops: Iterable[str]) -> Contents:
+        """Those at and under the nodes given."""
+        wanted = frozenset(tops)
+        if "" in wanted:
+            return self
+        keys = [key for key in self.keys if not wanted.isdisjoint(ancestors(key))]
+        return Contents(
+            keys, frozenset(node for node in self.nodes if node in wanted or not wanted.isdisjoint(ancestors(node)))
+        )
+
+
+def contents(store: Store, path: str) -> Contents:
+    """What lies under a node, by one listing."""
+    prefix = path + "/" if path else ""
+    keys = sorted(key[len(prefix) :] for key in store.list(prefix))
+    return Contents(keys, frozenset(above for above, _, name in (key.rpartition("/") for key in keys) if name in _NODES))
+
+
+def nbytes(store: Store, path: str, keys: Iterable[str]) -> int | None:
+    """What the values take; None where to ask for the size of each would be a request over a network."""
+    return None if store.batched else sum(store.size(join(path, key)) or 0 for key in keys)
+
+
+def leftovers(store: Store, path: str, nodes: frozenset[str]) -> list[str]:
+    """The keys under `path` that would become part of `nodes` if those were put there: documents and chunks without a node."""
+    found = []
+    for key in contents(store, path).keys:
+        node = next((above for above in ancestors(key) if above in nodes), None)
+        if node is not None and _belongs(key[len(node) + 1 :] if node else key):
+            found.append(key)
+    return found
+
+
+def _belongs(name: str) -> bool:
+    return name in DOCUMENTS or is_chunk(name)
+
+
+def remove_keys(store: Store, path: str, keys: Iterable[str]) -> None:
+    """Delete keys relative to `path`; none of them may be a node's."""
+    store.delete_many([join(path, key) for key in keys])
+
+
+def copy_keys(
+    src: Store, old: str, dst: Store, new: str, found: Contents, tops: Iterable[str], told: Callable[[int], object]
+) -> int:
+    """Copy everything in `found` from under `old` in one store to under `new` in the other; how many bytes that were.
+
+    Documents come last, those of the outermost nodes last of all, so that a copy cut short is no node. `told` is called with
+    how many keys were copied since the last call. `tops`: the nodes that lie in no other of those copied. The caller holds
+    the lock of the new node.
+    """
+    documents = [key for key in found.keys if key.rpartition("/")[2] in DOCUMENTS]
+    documents.sort(key=lambda key: (-key.count("/"), _LAST.index(key.rpartition("/")[2])))
+    total = 0
+    together = _TOGETHER if src.batched or dst.batched else 1
+    for run in _runs((key for key in found.keys if key.rpartition("/")[2] not in DOCUMENTS), together):
+        values = src.get_many([(join(old, key), None) for key in run])
+        # One that is gone was deleted since it was listed.
+        items = {join(new, key): value for key, value in zip(run, values, strict=True) if value is not None}
+        dst.set_many(items)
+        total += sum(memoryview(value).nbytes for value in items.values())
+        told(len(run))
+    changes: dict[str, dict[str, Json] | None] = {}
+    for run in _runs(documents, together):
+        for key, value in zip(run, src.get_many([(join(old, key), None) for key in run]), strict=True):
+            if value is not None:
+                dst.set(join(new, key), value)
+                total += memoryview(value).nbytes
+                _note(changes, new, key, bytes(value))
+        told(len(run))
+    changed_many(dst, _within(changes, [join(new, top) if top else new for top in tops]))
+    return total
+
+
+def move_at_once(store: Store, old: str, new: str, found: Contents) -> bool:
+    """Move a node with all that lies under it by one step of the store; False, and nothing changed, where it has none.
+
+    The caller holds the lock of the new node.
+    """
+    # Whoever changes attributes meanwhile would put the old document back.
+    with node_lock(store, old, v2.ATTRIBUTES), node_lock(store, old, v3.NODE):
+        if not (old and new and store.move_prefix(old + "/", new + "/")):
+            return False
+    changes: dict[str, dict[str, Json] | None] = {}
+    documents = [key for key in found.keys if key.rpartition("/")[2] in DOCUMENTS]
+    for key, value in zip(documents, store.get_many([(join(new, key), None) for key in documents]), strict=True):
+        if value is not None:
+            _note(changes, new, key, bytes(value))
+    changed_many(store, {old: None})
+    changed_many(store, _within(changes, [new]))
+    return True
+
+
+def _note(changes: dict[str, dict[str, Json] | None], path: str, key: str, value: bytes) -> None:
+    above, _, name = key.rpartition("/")
+    node = join(path, above) if above else path
+    if name == v2.CONSOLIDATED:
+        return
+    try:
+        known = changes.setdefault(node, {})
+        if known is not None:
+            known[name] = parse(value, key)
+    except MetadataError:
+        changes[node] = None  # what nobody can open misleads nobody
+
+
+def _within(changes: Changes, tops: Sequence[str]) -> Changes:
+    """Changes of nodes; those of a group come before those of what is in it."""
+    kept = {node: change for node, change in changes.items() if change is None or not change.keys().isdisjoint(_NODES)}
+    return {node: kept[node] for node in sorted(kept) if any(_is_under(node, top) for top in tops)}
+
+
+def _is_under(path: str, top: str) -> bool:
+    return not top or path == top or path.startswith(top + "/")
+
+
+def remove_copied(store: Store, path: str, found: Contents, tops: Iterable[str]) -> None:
+    """Delete what was copied and nothing else, documents first; what somebody put there meanwhile stays."""
+    keys = set(found.keys)
+    for top in sorted(tops):
+        node = join(path, top) if top else path
+        with node_lock(store, node):
+            with node_lock(store, node, v3.NODE):  # a change of attributes would write the document again
+                for document in DOCUMENTS:
+                    if join(top, document) in keys:
+                        store.delete(join(node, document))
+            changed_many(store, {node: None})
+    documents = [key for key in found.keys if key.rpartition("/")[2] in DOCUMENTS]
+    for part in (documents, [key for key in found.keys if key.rpartition("/")[2] not in DOCUMENTS]):
+        remove_keys(store, path, part)
+
+
+def _runs(keys: Iterable[Key], most: int) -> Iterator[list[Key]]:
+    left = iter(keys)
+    while run := list(islice(left, most)):
+        yield run

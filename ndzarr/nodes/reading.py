@@ -1,0 +1,76 @@
+"""Documents read from a store, one or many at a time, within the limit set; errors that name their place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from ndzarr import config
+from ndzarr._typing import Buffer, ByteRange, Key
+from ndzarr.errors import MetadataError, NodeNotFoundError
+from ndzarr.formats import v2, v3
+from ndzarr.keys import join
+from ndzarr.stores.base import Store
+
+#: So many documents are asked for at once: memory stays bounded, and the first are there soon.
+RUN = 1000
+
+
+def read_document(store: Store, key: Key) -> Buffer | None:
+    """A document's bytes, None when there is none; MetadataError when it is larger than any real one."""
+    limit = config.current().max_metadata
+    return _within(store, key, store.get(key, ByteRange(0, limit + 1)), limit)
+
+
+def read_documents(store: Store, keys: Iterable[Key]) -> Iterator[tuple[Key, Buffer | MetadataError | None]]:
+    """(key, its bytes or None) in order, a run of requests at a time; for one that is too large the MetadataError itself."""
+    limit = config.current().max_metadata
+    left = iter(keys)
+    while run := list(islice(left, RUN)):
+        for key, data in zip(run, store.get_many([(key, ByteRange(0, limit + 1)) for key in run]), strict=True):
+            try:
+                yield key, _within(store, key, data, limit)
+            except MetadataError as error:
+                yield key, error
+
+
+def _within(store: Store, key: Key, data: Buffer | None, limit: int) -> Buffer | None:
+    if data is not None and len(data) > limit:
+        raise MetadataError(
+            f"{key!r} in {store.url} has more than {limit} bytes; if it is a real document, raise options(max_metadata=)",
+            store=store.url,
+            key=key,
+            expected=limit,
+        )
+    return data
+
+
+def in_store(store: Store, path: str, error: MetadataError) -> MetadataError:
+    """The error with the node's place in it."""
+    if error.store is not None:
+        return error
+    return MetadataError(
+        f"cannot open {path or '/'!r} in {store.url}: {error}",
+        store=store.url,
+        path=path,
+        key=error.key,
+        codec=error.codec,
+        field=error.field,
+        found=error.found,
+        expected=error.expected,
+    )
+
+
+def nowhere(store: Store, path: str) -> NodeNotFoundError:
+    """The error for a path at which no node is."""
+    names = ", ".join(repr(join(path, name)) for name in (v3.NODE, v2.ARRAY, v2.GROUP))
+    return NodeNotFoundError(
+        f"no array or group at {path or '/'!r} in {store.url}: found none of {names}", store=store.url, path=path
+    )
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """The paths above `path`, nearest first, the root "" last."""
+    while path:
+        path = path.rpartition("/")[0]
+        yield path
