@@ -177,7 +177,7 @@ class DuckArray(NDArrayOperatorsMixin):
         """The whole array as NumPy's; `copy=False` is refused, since reading makes one."""
         if copy is False:
             raise ArgumentError("a stored array cannot become a NumPy array without a copy; pass copy=None")
-        whole = self.compute()
+        whole = np.asarray(self.compute())  # without the mask that a view's may have
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
     def compute(self) -> NDArray:

@@ -177,3 +177,27 @@ def test_arrays_without_axes(memory: int) -> None:
         np.put(z, [0, 0], [4.0, np.inf])
         np.nan_to_num(z, copy=False, posinf=7)
         assert z[()] == 7
+
+
+@pytest.mark.parametrize("memory", [1, 1 << 20])
+def test_masked_arrays_where_numpy_makes_them(memory: int) -> None:
+    array = np.arange(6.0)
+    masked = np.ma.MaskedArray(array, array % 2 == 0)
+    with ndzarr.options(working_memory=memory):
+        z = stored(array)
+        for got, want in (
+            (np.where(z > 1, masked, z), np.where(array > 1, masked, array)),
+            (z + masked, array + masked),
+            (np.clip(z, masked, 4), np.clip(array, masked, 4)),
+        ):
+            assert type(got) is type(want)
+            np.testing.assert_array_equal(np.ma.getmaskarray(got), np.ma.getmaskarray(want))
+            np.testing.assert_array_equal(got, want)
+
+
+def test_views_under_masks_are_plain_arrays_to_numpy() -> None:
+    z = ndzarr.create_array(None, shape=(4,), chunks=(2,), dtype="f8", fill_value=-1)
+    z[:2] = [1, 2]
+    with ndzarr.options(missing="mask"):
+        assert type(z.lazy[1:].compute()) is np.ma.MaskedArray
+        assert type(np.array(z.lazy[1:], subok=True)) is np.ndarray

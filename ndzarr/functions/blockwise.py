@@ -48,7 +48,7 @@ def elementwise(
     if not shape:
         return _single(function, operands, outs, masked, fills, kwargs)
     name = f"numpy.{function.__name__}"
-    subclass = any(isinstance(x, np.ma.MaskedArray) for x in inputs)
+    subclass = any(isinstance(p, np.ma.MaskedArray) for p in (probes if isinstance(probes, tuple) else (probes,)))
     hidden = [o is not None and (repeats(o) or any(displaced(x, o) for x in operands)) for o in outs]
     places: list[Any] = [
         (_masked(shape, dtype, name) if subclass else _room(shape, dtype, name, o if masked else None)) if o is None or h else o
@@ -116,7 +116,10 @@ def _itemsize(x: Any) -> int:
 
 def _empty(x: Any) -> Any:
     """No elements of the dtype of `x`; a scalar is itself, since promotion looks at it."""
-    return x if _is_scalar(x) else np.empty(0, dtype_of(x))
+    if _is_scalar(x):
+        return x
+    empty = np.empty(0, dtype_of(x))
+    return np.ma.MaskedArray(empty) if isinstance(x, np.ma.MaskedArray) else empty
 
 
 def _masked(shape: Shape, dtype: Any, name: str) -> Any:
