@@ -30,10 +30,12 @@ _HOME = {
     "ndzarr.relocation": "Transfer",
     "ndzarr.stores.base": "Store",
     "ndzarr.stores.fault": "FaultStore",
+    "ndzarr.stores.for_zarr": "zarr_store",
     "ndzarr.stores.local": "LocalStore",
     "ndzarr.stores.mapping": "MappingStore",
     "ndzarr.stores.memory": "MemoryStore",
     "ndzarr.stores.registry": "StoreInfo get_store register_store unregister_store",
+    "ndzarr.stores.zarr_python": "ZarrPythonStore",
     "ndzarr.stores.zip": "ZipStore",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
@@ -99,6 +101,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     from ndzarr.relocation import Transfer as Transfer
     from ndzarr.stores.base import Store as Store
     from ndzarr.stores.fault import FaultStore as FaultStore
+    from ndzarr.stores.for_zarr import zarr_store as zarr_store
     from ndzarr.stores.local import LocalStore as LocalStore
     from ndzarr.stores.mapping import MappingStore as MappingStore
     from ndzarr.stores.memory import MemoryStore as MemoryStore
@@ -108,6 +111,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         register_store as register_store,
         unregister_store as unregister_store,
     )
+    from ndzarr.stores.zarr_python import ZarrPythonStore as ZarrPythonStore
     from ndzarr.stores.zip import ZipStore as ZipStore
     from ndzarr.zarray import ZArray as ZArray
 

@@ -19,6 +19,7 @@ from ndzarr.keys import normalize_path
 from ndzarr.metadata import ArrayMeta, GroupMeta
 from ndzarr.relocation import IfExists, Progress, Transfer, transfer
 from ndzarr.stores.base import Store
+from ndzarr.stores.foreign import located
 from ndzarr.stores.registry import resolve
 from ndzarr.zarray import ZArray
 
@@ -53,8 +54,8 @@ def create_array(
 ) -> ZArray:
     """A new array, open for reading and writing. Also called `create`.
 
-    store: a path (one that ends in ".zip" is a zip archive), a URL, a Store, any mutable mapping of str to bytes; None is a new
-    MemoryStore. zarr_format: 2 or 3; None is that of the nearest group above, else 3.
+    store: a path (one that ends in ".zip" is a zip archive), a URL, a Store, any mutable mapping of str to bytes, a store
+    of zarr-python 3; None is a new MemoryStore. zarr_format: 2 or 3; None is that of the nearest group above, else 3.
 
     chunks: "auto" (about 1 MiB decoded), an int or a sequence; -1 takes a whole axis. shards (format 3): None, or likewise the
     lengths of what lies under one key, multiples of the chunk lengths; "auto" is about 64 MiB. With shards and automatic
@@ -137,6 +138,7 @@ def open(
 ) -> ZArray | Group:
     """The array or group at `path`, which must exist.
 
+    store: what `create_array` takes, or an array or a group of zarr-python 3, whose `path` comes first.
     mode: "r" to read, "r+" or "a" to read and write. allow_pickle: let an array decode pickled objects, which can run any
     code; only for stores that you trust. missing: what a chunk never written does, "fill", "raise" or "mask"; None goes by
     `options`. consolidated: None goes by the consolidated metadata of a group opened for reading where there are any, False
@@ -146,6 +148,7 @@ def open(
     _check_mode(mode)
     if mode in ("w", "w-"):
         raise ArgumentError(f"mode {mode!r} creates a node: call create_array, create_group, open_array or open_group")
+    store, path = located(store, path)
     opened = resolve(store, mode, **store_options)
     where = normalize_path(path)
     found = open_node(
@@ -172,6 +175,7 @@ def open_array(
     """
     _check_mode(mode)
     create = {name: options.pop(name) for name in _CREATE & options.keys()}
+    store, path = located(store, path)
     opened = resolve(store, mode, **options)
     where = normalize_path(path)
     meta = None if mode in ("w", "w-") else nodes.find(opened, where)
@@ -206,6 +210,7 @@ def open_group(
     """The group at `path`; modes "a", "w" and "w-" create it. See `open_array` for the modes and errors, and `open` for
     `consolidated`."""
     _check_mode(mode)
+    store, path = located(store, path)
     opened = resolve(store, mode, **store_options)
     where = normalize_path(path)
     if mode not in ("w", "w-"):

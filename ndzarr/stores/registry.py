@@ -11,6 +11,7 @@ from typing import Any, TypeVar, overload
 from ndzarr.errors import ArgumentError
 from ndzarr.plugins import Registry
 from ndzarr.stores.base import Store
+from ndzarr.stores.foreign import is_zarr_store
 from ndzarr.stores.local import LocalStore
 from ndzarr.stores.mapping import MappingStore
 from ndzarr.stores.memory import MemoryStore
@@ -20,6 +21,7 @@ _BUILTIN = {
     "file": "ndzarr.stores.local:LocalStore",
     "mapping": "ndzarr.stores.mapping:MappingStore",
     "memory": "ndzarr.stores.memory:MemoryStore",
+    "zarr": "ndzarr.stores.zarr_python:ZarrPythonStore",
     "zip": "ndzarr.stores.zip:ZipStore",
 }
 _REQUIRED = ("get", "set", "delete", "list")
@@ -108,8 +110,9 @@ def resolve(target: Any, mode: str = "r", **options: Any) -> Store:
     """The store that `target` stands for.
 
     A Store is itself; None a new MemoryStore; a URL goes by its scheme; another str or os.PathLike is a ZipStore when
-    it is a regular file or ends in ".zip", else a LocalStore; any mapping becomes a MappingStore. `options` are the
-    store's own. Nothing is created before it is written to, and nothing but an archive opened before it is read.
+    it is a regular file or ends in ".zip", else a LocalStore; any mapping becomes a MappingStore, a store of zarr-python
+    a ZarrPythonStore. `options` are the store's own. Nothing is created before it is written to, and nothing but an archive
+    opened before it is read.
 
     Raises ArgumentError for anything else, for an unknown scheme or option; NodeNotFoundError for an archive that is
     not there in mode "r".
@@ -124,13 +127,17 @@ def resolve(target: Any, mode: str = "r", **options: Any) -> Store:
         return _make(MemoryStore, MemoryStore, (), options)
     if isinstance(target, Mapping):  # an empty one too
         return _make(MappingStore, MappingStore, (target,), options)
+    if is_zarr_store(target):
+        from ndzarr.stores.zarr_python import ZarrPythonStore, over  # asyncio comes along
+
+        return _make(ZarrPythonStore, over, (target,), options)
     if isinstance(target, (str, os.PathLike)):
         path = os.fspath(target)
         if isinstance(path, str):
             return _by_url(path, mode, options) if "://" in path and isinstance(target, str) else _by_path(path, mode, options)
     raise ArgumentError(
-        f"cannot open {target!r}: expected a path, a URL, a Store, a mapping of str to bytes, or None, found a "
-        f"{type(target).__name__}",
+        f"cannot open {target!r}: expected a path, a URL, a Store of ndzarr or zarr-python, a mapping of str to bytes, or "
+        f"None, found a {type(target).__name__}",
         found=target,
     )
 
