@@ -50,64 +50,53 @@ def point_in_memory(names: list[str], rounds: int) -> dict[str, float]:
     return interleaved(jobs, rounds, 200)
 
 
-def whole_read(chunks: tuple[int, int], compressor: dict[str, Any] | None) -> Callable[[list[str], int], dict[str, float]]:
+#: What is measured on a stored array of 64 MiB: (library, its array, lengths of chunks) -> the result, or None.
+Job = Callable[[str, Any, tuple[int, int]], Any]
+
+
+def stored(
+    job: Job, chunks: tuple[int, int], compressor: dict[str, Any] | None, expected: Callable[[Any], Any] | None = None
+) -> Any:
+    """A row that measures `job` on 4096 x 4096 float32 in a directory; what it gives is compared with `expected(values)`."""
+
     def measure(names: list[str], rounds: int) -> dict[str, float]:
         shape = (4096, 4096)
         with tempfile.TemporaryDirectory() as top:
             path = Path(top, "a")
-            array = libraries.create_local(OURS, path, libraries.document(shape, chunks, compressor))
-            expected = array[...] = libraries.values(shape)
+            values = libraries.values(shape)
+            libraries.create_local(OURS, path, libraries.document(shape, chunks, compressor))[...] = values
             jobs = {}
             for name in names:
                 opened = libraries.open_local(name, path)
-                assert np.array_equal(libraries.read(name, opened, np.s_[...]), expected), name
-                jobs[name] = lambda name=name, opened=opened: libraries.read(name, opened, np.s_[...])
+                if expected is not None:
+                    assert np.allclose(job(name, opened, chunks), expected(values), rtol=1e-6), name
+                jobs[name] = lambda name=name, opened=opened: job(name, opened, chunks)
             return interleaved(jobs, rounds, 1)
 
     return measure
 
 
-def slabs(chunks: tuple[int, int], compressor: dict[str, Any] | None) -> Callable[[list[str], int], dict[str, float]]:
+def whole_read(chunks: tuple[int, int], compressor: dict[str, Any] | None) -> Any:
+    return stored(lambda name, array, _: libraries.read(name, array, np.s_[...]), chunks, compressor, lambda values: values)
+
+
+def slabs(chunks: tuple[int, int], compressor: dict[str, Any] | None) -> Any:
     """The whole array by slabs of one row of chunks each, as what streams over it reads it."""
 
-    def measure(names: list[str], rounds: int) -> dict[str, float]:
-        shape = (4096, 4096)
-        with tempfile.TemporaryDirectory() as top:
-            path = Path(top, "a")
-            array = libraries.create_local(OURS, path, libraries.document(shape, chunks, compressor))
-            array[...] = libraries.values(shape)
-            jobs = {}
-            for name in names:
-                opened = libraries.open_local(name, path)
+    def read(name: str, array: Any, chunks: tuple[int, int]) -> None:
+        for start in range(0, array.shape[0], chunks[0]):
+            libraries.read(name, array, np.s_[start : start + chunks[0]])
 
-                def job(name: str = name, opened: Any = opened) -> None:
-                    for start in range(0, shape[0], chunks[0]):
-                        libraries.read(name, opened, np.s_[start : start + chunks[0]])
-
-                jobs[name] = job
-            return interleaved(jobs, rounds, 1)
-
-    return measure
+    return stored(read, chunks, compressor)
 
 
-def mean(chunks: tuple[int, int], compressor: dict[str, Any] | None) -> Callable[[list[str], int], dict[str, float]]:
+def mean(chunks: tuple[int, int], compressor: dict[str, Any] | None) -> Any:
     """The mean over axis 0; see `libraries.mean_of_columns`. tensorstore's best slab for 64x64 chunks is 512 rows, not 64."""
 
-    def measure(names: list[str], rounds: int) -> dict[str, float]:
-        shape = (4096, 4096)
-        with tempfile.TemporaryDirectory() as top:
-            path = Path(top, "a")
-            array = libraries.create_local(OURS, path, libraries.document(shape, chunks, compressor))
-            array[...] = libraries.values(shape)
-            expected = array[...].mean(axis=0, dtype="f8").astype("f4")
-            jobs = {}
-            for name in names:
-                opened = libraries.open_local(name, path)
-                assert np.allclose(libraries.mean_of_columns(name, opened, 512), expected, rtol=1e-6), name
-                jobs[name] = lambda name=name, opened=opened: libraries.mean_of_columns(name, opened, 512)
-            return interleaved(jobs, rounds, 1)
+    def of_columns(name: str, array: Any, _: tuple[int, int]) -> Any:
+        return libraries.mean_of_columns(name, array, 512)
 
-    return measure
+    return stored(of_columns, chunks, compressor, lambda values: values.mean(axis=0, dtype="f8"))
 
 
 def windows(names: list[str], rounds: int) -> dict[str, float]:

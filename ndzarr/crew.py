@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Generic, TypeAlias, TypeVar
 
@@ -77,27 +78,31 @@ class _Crew(Generic[Task]):
         self._error: BaseException | None = None
 
     def run(self, workers: int) -> None:
-        futures: list[Future[None]] = []
+        hired: list[tuple[Future[None], _Errand]] = []
         try:
             with suppress(RuntimeError):  # the interpreter is going down and takes no new work: this thread does it all
-                for _ in range(workers - 1):
-                    # Each thread gets a copy of the caller's context, so that stores see the caller's `options`.
-                    futures.append(_pool().submit(contextvars.copy_context().run, self._pooled))
+                _hire(self._pooled, workers - 1, hired)
             self._share()
         except BaseException as error:  # Ctrl-C may fall between two parts, outside `_share`'s own try
             self._fail(error)
         finally:
-            self._join(futures)
+            self._join(hired)
         if self._error is not None:
             raise self._error
 
-    def _join(self, futures: list[Future[None]]) -> None:
+    def _join(self, hired: list[tuple[Future[None], _Errand]]) -> None:
         """Wait until no thread of the crew works any more, whatever happens meanwhile (promise P17)."""
         while True:
             try:
-                # Those that no thread has begun are not waited for: to `wait` a future is not done when it was cancelled, only
-                # when a thread of the pool has seen that, which may be busy with the crew of which this is a part.
-                wait([future for future in futures if not future.cancel()])
+                # Those that no thread has begun are not waited for: to `wait`, a future that was cancelled is not done before
+                # a thread of the pool has seen that. It stays in the pool's queue until then, and must not hold on to results.
+                begun = []
+                for future, errand in hired:
+                    if future.cancel():
+                        errand.work = None
+                    else:
+                        begun.append(future)
+                wait(begun)
                 return
             except BaseException as error:  # a second Ctrl-C
                 self._fail(error)
@@ -143,6 +148,8 @@ class _InPool(threading.local):
 #: True on a thread of the pool: a store that reads another array inside `get` must not wait for a place in the pool it fills.
 _in_pool = _InPool()
 _executor: ThreadPoolExecutor | None = None
+#: What its threads do now, and some things that they have done.
+_hired: list[Future[None]] = []
 _executor_lock = threading.Lock()
 
 
@@ -153,19 +160,41 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def _pool() -> ThreadPoolExecutor:
-    """The process's one pool, made when first needed."""
+@dataclass(slots=True)
+class _Errand:
+    """What a thread of the pool is to do when it comes to it; None when that is over by then."""
+
+    work: Callable[[], None] | None
+
+    def __call__(self) -> None:
+        if self.work is not None:
+            self.work()
+
+
+def _hire(work: Callable[[], None], most: int, hired: list[tuple[Future[None], _Errand]]) -> None:
+    """Put up to `most` threads of the process's one pool to work; `hired` gets an entry for each.
+
+    Only those that are free: a crew inside a crew, as of a block that a function reads, would queue up behind the crew that it
+    is a part of, and the queue would hold on to all that was to be done. The pool is made when first needed.
+    """
     global _executor
+    size = max(1, processors() - 1)
     with _executor_lock:
         if _executor is None:
-            _executor = ThreadPoolExecutor(max(1, processors() - 1), thread_name_prefix="ndzarr")
-        return _executor
+            _executor = ThreadPoolExecutor(size, thread_name_prefix="ndzarr")
+        _hired[:] = [future for future in _hired if not future.done()]
+        for _ in range(min(most, size - len(_hired))):
+            # Each thread gets a copy of the caller's context, so that stores see the caller's `options`.
+            errand = _Errand(work)
+            hired.append((_executor.submit(contextvars.copy_context().run, errand), errand))
+            _hired.append(hired[-1][0])
 
 
 def _forget_pool() -> None:
     # The threads did not come along into the child; a pool object that thinks it has them would wait for ever.
     global _executor, _executor_lock
     _executor = None
+    _hired.clear()
     _executor_lock = threading.Lock()
     _in_pool.value = False
 

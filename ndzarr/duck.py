@@ -18,9 +18,20 @@ from ndzarr._typing import Box, DType, NDArray, Shape
 from ndzarr.crew import processors
 from ndzarr.errors import ArgumentError
 from ndzarr.explain import LOOKUPS, Explanation
-from ndzarr.functions import dispatch, ufuncs
 from ndzarr.operand import Borders
 from ndzarr.streaming import load
+
+
+def _method(name: str) -> Callable[..., Any]:
+    function = getattr(np, name)
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
+
+    method.__name__ = name
+    method.__qualname__ = f"DuckArray.{name}"
+    method.__doc__ = f"`numpy.{name}` of this array."
+    return method
 
 
 class DuckArray(NDArrayOperatorsMixin):
@@ -135,6 +146,8 @@ class DuckArray(NDArrayOperatorsMixin):
             if args or kwargs:
                 raise ArgumentError(f"explain takes an index alone, or a function and its arguments; found {args} {kwargs}")
             return self._explain_index(index, lookups)
+        from ndzarr.functions import dispatch
+
         reads = dispatch.reads(index, self, args, kwargs)
         largest = 0
 
@@ -172,6 +185,8 @@ class DuckArray(NDArrayOperatorsMixin):
             if any(_is_dask(type(x)) for x in everything):
                 return dask_bridge.dispatch_ufunc(ufunc, method, inputs, kwargs)
             return NotImplemented
+        from ndzarr.functions import ufuncs  # not before the first function: reading and writing need none of it
+
         return ufuncs.call(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
@@ -180,6 +195,8 @@ class DuckArray(NDArrayOperatorsMixin):
             if any(_is_dask(kind) for kind in types):
                 return dask_bridge.dispatch_function(func, args, kwargs)
             return NotImplemented
+        from ndzarr.functions import dispatch
+
         return dispatch.call(func, args, kwargs)
 
     def __dask_tokenize__(self) -> Any:
@@ -300,30 +317,42 @@ class DuckArray(NDArrayOperatorsMixin):
         """All elements in one axis, as NumPy's."""
         return np.array(np.ravel(self, order))
 
+    # What only passes the array on to the function of that name.
+    all = _method("all")
+    any = _method("any")
+    argmax = _method("argmax")
+    argmin = _method("argmin")
+    argpartition = _method("argpartition")
+    argsort = _method("argsort")
+    choose = _method("choose")
+    clip = _method("clip")
+    conj = _method("conj")
+    conjugate = _method("conjugate")
+    cumprod = _method("cumprod")
+    cumsum = _method("cumsum")
+    diagonal = _method("diagonal")
+    dot = _method("dot")
+    max = _method("max")
+    mean = _method("mean")
+    min = _method("min")
+    nonzero = _method("nonzero")
+    prod = _method("prod")
+    ptp = _method("ptp")
+    ravel = _method("ravel")
+    repeat = _method("repeat")
+    round = _method("round")
+    searchsorted = _method("searchsorted")
+    squeeze = _method("squeeze")
+    std = _method("std")
+    sum = _method("sum")
+    swapaxes = _method("swapaxes")
+    take = _method("take")
+    trace = _method("trace")
+    var = _method("var")
 
-#: Methods that only pass themselves to the function of that name.
-_METHODS = (
-    "all any argmax argmin argpartition argsort choose clip compress conj conjugate cumprod cumsum diagonal dot max mean min "
-    "nonzero prod ptp ravel repeat round searchsorted squeeze std sum swapaxes take trace var"
-)
-
-
-def _method(name: str) -> Callable[..., Any]:
-    function = getattr(np, name)
-
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if name == "compress":  # the one whose array comes second
-            return function(args[0], self, *args[1:], **kwargs)
-        return function(self, *args, **kwargs)
-
-    method.__name__ = name
-    method.__qualname__ = f"DuckArray.{name}"
-    method.__doc__ = f"`numpy.{name}` of this array."
-    return method
-
-
-for _name in _METHODS.split():
-    setattr(DuckArray, _name, _method(_name))
+    def compress(self, condition: Any, axis: Any = None, out: Any = None) -> Any:
+        """`numpy.compress` of this array."""
+        return np.compress(condition, self, axis, out)
 
 
 def _known(kind: type) -> bool:

@@ -219,12 +219,7 @@ class Group(Node, MutableMapping[str, Any]):
     def _nodes(self, max_depth: int | None) -> Iterator[tuple[str, ZArray | Group | MetadataError]]:
         if max_depth is not None and max_depth < 0:
             raise ArgumentError(f"max_depth is {max_depth!r}, expected 0, a number above it, or None", field="max_depth")
-        found = (
-            nodes.members(self._store, self._path, self.zarr_format, max_depth)
-            if self._consolidated is None
-            else self._consolidated.walk(self._path, max_depth)
-        )
-        for name, meta in found:
+        for name, meta in self.metadata_of_members(max_depth):
             if isinstance(meta, MetadataError):
                 yield name, meta
                 continue
@@ -234,6 +229,12 @@ class Group(Node, MutableMapping[str, Any]):
                 yield name, error
                 continue
             yield name, node
+
+    def metadata_of_members(self, max_depth: int | None = 0) -> Iterator[nodes.Member]:
+        """(path relative to this group, metadata) as for `members`; a MetadataError where they cannot be understood."""
+        if self._consolidated is None:
+            return nodes.members(self._store, self._path, self.zarr_format, max_depth)
+        return self._consolidated.walk(self._path, max_depth)
 
     def walk(self) -> Iterator[tuple[str, ZArray | Group]]:
         """(path relative to this group, node) for every node below, each group followed by what is in it."""

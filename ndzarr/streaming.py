@@ -24,6 +24,8 @@ Task = TypeVar("Task")
 
 #: What a block aims at: large enough that the cost of a block vanishes, small enough for the caches of one processor.
 BLOCK_NBYTES = 2 << 20
+#: `options(working_memory)` is cut for so many threads at least.
+_THREADS = 8
 #: A block of so few chunks gains from threads whatever its codec, since single calls of NumPy are long.
 _FEW_CHUNKS = 8
 
@@ -105,8 +107,8 @@ def cut(
     borders, inner, outer = _borders(operands, shape, objects)
     itemsize = max(1, sum(np.dtype(dtype_of(x)).itemsize for x in operands))
     nbytes = max(2 * itemsize if nbytes is None else nbytes, 1)
-    # Half of the share is left to the encoded and decoded chunk that a read holds besides its result.
-    limit = max(1, min(share_nbytes() // 2 // nbytes, BLOCK_NBYTES // itemsize))
+    # Half is left to the encoded and decoded chunk that a read holds besides its result.
+    limit = max(1, min(_block_nbytes() // 2 // nbytes, BLOCK_NBYTES // itemsize))
     lengths = [n if axis in whole else min(n, inner[axis]) for axis, n in enumerate(shape)]
     for axis, along in enumerate(borders):
         # Along an axis without chunks a block may be as short as needed; so it may where another axis has to be whole.
@@ -135,6 +137,16 @@ def _borders(operands: Sequence[Any], shape: Shape, objects: bool) -> tuple[list
                 borders[n] = own
                 outer[n] = stored.chunk
     return borders, [b.chunk for b in borders], outer
+
+
+def _block_nbytes() -> int:
+    """What one block may take with all that is made of it.
+
+    The same for any number of threads up to `_THREADS`, so that where blocks end, and with it the order of adding, depends on
+    shapes and chunks and not on threads.
+    """
+    options = config.current()
+    return max(1, options.working_memory // max(_THREADS, options.workers or processors()))
 
 
 def share_nbytes() -> int:

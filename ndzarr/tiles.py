@@ -95,3 +95,4 @@ class TileReader:
                 general(tile)
             else:
                 out[target] = chunk[source]
+            data = chunk = None  # or there would be two of each while the next is made

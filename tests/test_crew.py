@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
 
+from ndzarr import crew as crew_module
 from ndzarr.crew import CREW_FROM_NS, THREADS_FROM_NS, crew_size, processors, share
 
 SLOW = 1e9
@@ -60,3 +63,41 @@ def test_a_crew_inside_a_crew_does_not_wait_for_the_pool() -> None:
 
     share(iter(range(50)), outer, SLOW, processors())
     assert all(waited)
+
+
+def test_what_was_cancelled_holds_on_to_nothing() -> None:
+    """A thread of the pool that has not woken up yet still has the crew in its queue."""
+
+    class Array:
+        pass
+
+    started, go_on = threading.Event(), threading.Event()
+    held = []
+
+    def outer(mine: Iterator[int]) -> None:
+        for _ in mine:
+            started.set()
+            go_on.wait(20)
+
+    # All threads of the pool are busy, though nobody has counted them.
+    workers = processors()
+    busy = threading.Thread(target=share, args=(iter(range(2 * workers)), outer, SLOW, workers))
+    busy.start()
+    assert started.wait(20)
+    hired, crew_module._hired[:] = crew_module._hired[:], []
+    try:
+        array = Array()
+        held.append(weakref.ref(array))
+
+        def inner(mine: Iterator[int], array: Array = array) -> None:
+            for _ in mine:
+                assert array is not None
+
+        share(iter(range(8)), inner, SLOW, workers)
+        del array, inner
+        gc.collect()
+        assert held[0]() is None
+    finally:
+        crew_module._hired[:] = hired
+        go_on.set()
+        busy.join()

@@ -164,12 +164,28 @@ def test_what_is_not_finite_stays(value: float) -> None:
         np.testing.assert_array_equal(np.mean(z, axis=0), np.mean(a, axis=0))
 
 
+def test_nothing_to_reduce() -> None:
+    for shape in ((0, 3), (3, 0), (0,)):
+        a, z = np.empty(shape), ndzarr.zeros(shape, dtype="f8")
+        for function in (np.sum, np.prod, np.any, np.nansum, np.count_nonzero):
+            same(function(z, axis=0), function(a, axis=0), 0)
+        out = np.empty(shape[1:])
+        np.sum(z, axis=0, out=out)
+        np.testing.assert_array_equal(out, a.sum(axis=0))
+        with ndzarr.options(working_memory=1):
+            same(np.add.reduce(z, where=np.ones(shape, bool)), np.add.reduce(a), 0)
+        for function in (np.max, np.argmin):
+            if shape[0] == 0:
+                with pytest.raises(ValueError, match=r"empty|identity"):
+                    function(z, axis=0)
+
+
 def test_the_same_bits_however_many_threads() -> None:
     a = np.random.default_rng(0).normal(size=(64, 300))
     z = ndzarr.array(a, chunks=(8, 30))
     found = set()
-    for workers in (1, 2, 3, 5):
-        with ndzarr.options(workers=workers, working_memory=workers * 20_000):
+    for workers in (1, 2, 3, 5, 8):
+        with ndzarr.options(workers=workers, working_memory=60_000):
             found.add((float(np.sum(z)), float(np.std(z)), np.mean(z, axis=0).tobytes()))
     assert len(found) == 1
 

@@ -210,8 +210,8 @@ def test_a_function_is_called_once_for_each_lane() -> None:
 
 @pytest.mark.parametrize(
     "function",
-    [np.argsort, np.fft.fft, np.unwrap, lambda z: np.apply_along_axis(np.sum, -1, z)],
-    ids=["argsort", "fft", "unwrap", "apply_along_axis"],
+    [np.argsort, np.fft.rfft, np.unwrap, lambda z: np.apply_along_axis(np.sum, -1, z)],
+    ids=["argsort", "rfft", "unwrap", "apply_along_axis"],
 )
 def test_a_lane_longer_than_may_be_loaded_is_refused(function: Any) -> None:
     z = ndzarr.create_array(shape=(2, 1000), dtype="f8", chunks=(1, 100))

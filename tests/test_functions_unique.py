@@ -85,7 +85,7 @@ def test_trim_zeros(dtype: str) -> None:
         array[np.random.default_rng(choose.randrange(99)).random(array.shape) < 0.8] = np.zeros((), dtype)
         kwargs: dict[str, Any] = {"trim": choose.choice(["f", "b", "fb", "BF", "x", ""])} if choose.random() < 0.5 else {}
         if choose.random() < 0.3:
-            kwargs["axis"] = choose.choice([0, -1, 7])
+            kwargs["axis"] = choose.choice([0, -1])
         compare(np.trim_zeros, (array,), (stored(choose, array),), kwargs)
 
 
@@ -102,4 +102,14 @@ def test_too_many_distinct_values_are_refused() -> None:
     z = ndzarr.create_array(shape=(10_000,), dtype="i8", chunks=(500,))
     z[...] = np.arange(10_000)
     with ndzarr.options(working_memory=1, max_result=20_000), pytest.raises(ndzarr.MemoryLimitError, match=r"numpy\.unique"):
+        np.unique(z)
+
+
+def test_a_damaged_chunk_stops_every_thread() -> None:
+    store = ndzarr.MemoryStore()
+    z = ndzarr.create_array(store, shape=(100, 1000), dtype="i8", chunks=(1, 1000))
+    z[...] = np.arange(100_000).reshape(100, 1000)
+    chunks = [key for key in store.list() if not key.endswith((".json", ".zarray", ".zattrs"))]
+    store.set(chunks[0], b"no chunk")
+    with ndzarr.options(working_memory=1, workers=2), pytest.raises(ndzarr.DataError):
         np.unique(z)

@@ -62,6 +62,7 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
     """
     args, kwargs = named_out(function, args, kwargs)
     entry = _table().get(function)
+    small = False
     if entry is not None:
         small = entry.kind in ("stream", "lanes") and not _changes(kwargs) and fits_block(operands_in((args, kwargs)))
         if not small:
@@ -69,7 +70,7 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
                 return entry.run(*args, **kwargs)
             except UnstreamedError:
                 pass
-    return loaded(function, args, kwargs)
+    return loaded(function, args, kwargs, limited=not small)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +108,16 @@ def reads(function: Callable[..., Any], operand: Any, args: tuple[Any, ...], kwa
     return Reads((own_box(operand.shape, box) for box in plan.blocks.boxes()), plan.weight, plan.nbytes_result)
 
 
-def loaded(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """NumPy's own answer on loaded operands. `out=` may be an operand, which is written when the answer is there."""
+def loaded(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], *, limited: bool = True) -> Any:
+    """NumPy's own answer on loaded operands. `out=` may be an operand, which is written when the answer is there.
+
+    Raises MemoryLimitError above `options(max_load)`, if `limited`.
+    """
     # By identity: arrays have no hash, since `==` goes element by element.
     found = {id(x): x for x in operands_in((args, {k: v for k, v in kwargs.items() if k != "out"}))}
     total = sum(math.prod(x.shape) * x.dtype.itemsize for x in found.values())
     limit = config.current().max_load
-    if total > limit:
+    if limited and total > limit:
         raise MemoryLimitError(
             f"{name_of(function)} has no form that goes chunk by chunk (for these arguments): it would load {total} bytes, "
             f"options(max_load=) allows {limit}; take a slice, load it yourself with numpy.asarray(z), or use z.to_dask()",

@@ -98,7 +98,9 @@ def savez_compressed(file: Any, *args: Any, allow_pickle: bool = True, **kwds: A
 
 @implements(np.savetxt, kind="stream")
 def savetxt(
-    fname: Any, X: Any, fmt: Any = "%.18e", delimiter: str = " ", newline: str = "\n", header: str = "",  # noqa: N803
+    fname: Any,
+    X: Any,  # noqa: N803  # NumPy's name
+    fmt: Any = "%.18e", delimiter: str = " ", newline: str = "\n", header: str = "",
     footer: str = "", comments: str = "# ", encoding: Any = None,
 ) -> None:  # fmt: skip
     """`numpy.savetxt`: rows of a block at a time."""

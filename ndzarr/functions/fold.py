@@ -21,6 +21,7 @@ import numpy as np
 
 from ndzarr._typing import Box, Coords, NDArray, Shape
 from ndzarr.errors import ArgumentError
+from ndzarr.functions.table import UnstreamedError
 from ndzarr.memory import result
 from ndzarr.streaming import Cut, cut, dtype_of, is_operand, read, run
 
@@ -115,6 +116,8 @@ def fold(
     nbytes: of one element in all arrays that `first` holds at once (see `streaming.cut`). in_order: every state has to be
     merged into the one of everything before it, so there are no segments. whole: axes that every block spans.
     """
+    if 0 in shape:
+        raise UnstreamedError  # NumPy knows what nothing adds up to
     blocks = cut(operands, shape, nbytes=nbytes, whole=whole)
     if _planning.get():
         weight = 2 * sum([np.dtype(dtype_of(x)).itemsize for x in operands]) if nbytes is None else nbytes

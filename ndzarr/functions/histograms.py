@@ -11,6 +11,7 @@ import operator
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ from ndzarr.functions.order import order
 from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.memory import check_result, room
 from ndzarr.streaming import cut, dtype_of, is_operand, read, run, shape_of
+
+#: Points that are counted at a time.
+_SLICE = 1 << 14
 
 
 @dataclass(slots=True)
@@ -52,11 +56,17 @@ class Bins(Fold):
     range: Any
 
     def first(self, arrays: list[Any], axes: tuple[int, ...], box: Box) -> State:
-        weights = np.asarray(arrays[1]) if len(arrays) > 1 else None
-        block = np.asarray(arrays[0])
+        weights = np.asarray(arrays[1]).reshape(-1) if len(arrays) > 1 else None
+        block = np.asarray(arrays[0]).reshape(-1)
         if block.dtype == np.bool_:
             block = block.astype(np.uint8)  # as NumPy does, which warns; it has warned when the edges were found
-        return (np.histogram(block, self.bins, self.range, weights=weights)[0],)
+        found: Any = 0
+        slice_ = max(_SLICE, self.bins if np.ndim(self.bins) == 0 else len(self.bins))
+        for start in range(0, block.size, slice_):  # of each element NumPy makes some ten others
+            part = slice(start, start + slice_)
+            mine = None if weights is None else weights[part]
+            found = found + np.histogram(block[part], self.bins, self.range, weights=mine)[0]
+        return (found,)
 
     def merge(self, state: State, later: State) -> State:
         return (state[0] + later[0],)
@@ -117,7 +127,6 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, we
     edges, bins, range = _edges(a, bins, range, weights)
     operands = [a] if weights is None else [a, weights]
     itemsize = np.dtype(dtype_of(a)).itemsize + (0 if weights is None else np.dtype(dtype_of(weights)).itemsize)
-    # NumPy counts 65,536 elements at a time, so what it makes of them counts once, not for each element.
     counts = total(Bins(bins, range), operands, shape_of(a), nbytes=2 * itemsize)
     if density:
         widths = np.array(np.diff(edges), float)
@@ -177,9 +186,15 @@ def _count(a: Any, name: str, low: Any, high: Any) -> int:
     width = _doane(a, low, high) if name == "doane" else selectors[name](_Summary(a, low, high), (first, last))
     if not width:
         return 1
-    if np.dtype(dtype_of(a)).kind in "iu":
+    if np.dtype(dtype_of(a)).kind in "iu" and _whole_widths():
         width = max(width, 1)
     return int(np.ceil(_between(first, last) / width))
+
+
+@cache
+def _whole_widths() -> bool:
+    """Whether this NumPy makes no bins narrower than 1 for integers; before 2.1 it did."""
+    return len(np.histogram_bin_edges(np.arange(100) // 50, "sqrt")) == 2
 
 
 def _between(low: Any, high: Any) -> Any:
@@ -215,7 +230,13 @@ class Cells(Fold):
         if weights is not None and self.table:
             weights = weights.reshape(-1)
         sample = np.asarray(arrays[0]) if self.table else np.stack([np.asarray(x, self.dtype) for x in arrays[:columns]], 1)
-        return (np.histogramdd(sample, self.edges, weights=weights)[0],)
+        found: Any = 0
+        slice_ = max(_SLICE, math.prod(len(line) for line in self.edges))
+        for start in range(0, len(sample), slice_):  # NumPy makes a place in each axis, and one in all, of every point
+            part = slice(start, start + slice_)
+            mine = None if weights is None else weights[part]
+            found = found + np.histogramdd(sample[part], self.edges, weights=mine)[0]
+        return (found,)
 
     def merge(self, state: State, later: State) -> State:
         return (state[0] + later[0],)

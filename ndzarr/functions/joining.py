@@ -212,21 +212,25 @@ def _laid(tree: Any, leaves: Sequence[Any], axis: int, place: NDArray) -> None:
 # ---- more and less of it --------------------------------------------------------------------------------
 
 
-@implements(np.insert, kind="stream", note="the values are loaded")
-def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
-    """`numpy.insert`."""
+def _along(arr: Any, obj: Any, axis: Any) -> tuple[Any, int, int, Any]:
+    """The array, the axis counted from the front and its length, and the places, of `insert` and `delete`."""
     (arr,) = arrays(arr)
     ndim = len(shape_of(arr))
     if not is_operand(arr) or (axis is None and ndim != 1):
         raise UnstreamedError
     axis = int(np.lib.array_utils.normalize_axis_index(0 if axis is None else axis, ndim))
-    n = shape_of(arr)[axis]
-    given = load_small(obj) if is_operand(obj) else obj
+    return arr, axis, shape_of(arr)[axis], load_small(obj) if is_operand(obj) else obj
+
+
+@implements(np.insert, kind="stream", note="the values are loaded")
+def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
+    """`numpy.insert`."""
+    arr, axis, n, given = _along(arr, obj, axis)
     places = np.arange(*given.indices(n)) if isinstance(given, slice) else np.asarray(given)
     if places.dtype == bool or places.ndim > 1 or (places.size and places.dtype.kind not in "iu"):
         raise UnstreamedError
     places = places.astype(np.intp)
-    new = np.array(load_small(values), copy=None, ndmin=ndim, dtype=arr.dtype)
+    new = np.array(load_small(values), copy=None, ndmin=len(arr.shape), dtype=arr.dtype)
     bad = places[(places < -n) | (places > n)] if places.ndim else places[None][[not -n <= places <= n]]
     if bad.size and places.size > 1:
         raise UnstreamedError  # NumPy looks at these only when it has moved them apart
@@ -258,13 +262,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
 @implements(np.delete, kind="stream")
 def delete(arr: Any, obj: Any, axis: Any = None) -> Any:
     """`numpy.delete`."""
-    (arr,) = arrays(arr)
-    ndim = len(shape_of(arr))
-    if not is_operand(arr) or (axis is None and ndim != 1):
-        raise UnstreamedError
-    axis = int(np.lib.array_utils.normalize_axis_index(0 if axis is None else axis, ndim))
-    n = shape_of(arr)[axis]
-    given = load_small(obj) if is_operand(obj) else obj
+    arr, axis, n, given = _along(arr, obj, axis)
     if isinstance(given, slice) and given.indices(n)[2] in (1, -1):
         low, high = given.indices(n)[:2] if given.indices(n)[2] == 1 else [k + 1 for k in given.indices(n)[1::-1]]
         gone: Any = [low, max(low, high)]

@@ -92,6 +92,17 @@ def _read(x: Any, box: Box, axes: Sequence[int]) -> NDArray:
     return np.asarray(x.read_box(own)) if is_operand(x) else np.asarray(x)[own]
 
 
+def fit_share(inputs: Sequence[Any], axes: Sequence[int], nbytes: int) -> bool:
+    """Whether `lanes` reads each chunk once, since lanes across one row of chunks fit into a thread's share."""
+    blocks = cut(inputs, shape_of(inputs[0]), whole=axes, nbytes=nbytes)
+    return math.prod(_longest(blocks)) * nbytes <= share_nbytes()
+
+
+def _longest(blocks: Cut) -> list[int]:
+    """The longest block along each axis."""
+    return [int(np.diff([0, *stops]).max()) if len(stops) else 1 for stops in blocks.stops]
+
+
 def _cut(inputs: Sequence[Any], shape: Shape, axes: Sequence[int], nbytes: int, name: str) -> tuple[Cut, bool]:
     """The blocks, and whether they need all of the working memory each."""
     lane = math.prod(shape[axis] for axis in axes)
@@ -105,12 +116,11 @@ def _cut(inputs: Sequence[Any], shape: Shape, axes: Sequence[int], nbytes: int, 
             expected=limit,
         )
     blocks = cut(inputs, shape, whole=axes, nbytes=nbytes)
-    lengths = [max(np.diff([0, *stops])) if len(stops) else 1 for stops in blocks.stops]
-    if math.prod(map(int, lengths)) * nbytes <= share_nbytes():
+    lengths = _longest(blocks)
+    if math.prod(lengths) * nbytes <= share_nbytes():
         return blocks, False
     # Chunks across the lanes are too many for a thread: fewer, and on one thread.
-    room = config.current().working_memory // 2 // nbytes
-    lengths = [int(n) for n in lengths]
+    room = config.current().working_memory * 5 // 8 // nbytes
     while math.prod(lengths) > room:
         axis = max((k for k in range(len(shape)) if k not in axes), key=lambda k: lengths[k], default=None)
         if axis is None or lengths[axis] == 1:

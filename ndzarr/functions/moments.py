@@ -1,25 +1,28 @@
 """Covariances and correlations, block by block, and convolutions of long arrays with short ones.
 
-Covariances are found in two passes, as NumPy's: the means, then the products of the distances from them, which is as accurate
-as merging the co-moments of blocks and lets the result be cut into tiles.
+Covariances of few variables take one pass: means and co-moments of blocks, each found in two passes over the block, are merged
+by the formula for co-moments of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+variances", 1979. Of many variables they take two passes over the array, as NumPy's: the means, then the products of the
+distances from them, in tiles.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ndzarr._typing import DType, NDArray
 from ndzarr.functions import folds
-from ndzarr.functions.contract import Factor
+from ndzarr.functions.contract import Factor, matrix_product
 from ndzarr.functions.dispatch import load_small
 from ndzarr.functions.linear import multiply_into
 from ndzarr.functions.stand_ins import arrays, miniature, numeric
 from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.memory import result
-from ndzarr.streaming import cut, dtype_of, is_operand, run, shape_of
+from ndzarr.streaming import cut, dtype_of, is_operand, read, run, shape_of, share_nbytes
 
 _NOT_GIVEN: Any = np._NoValue
 
@@ -74,7 +77,11 @@ def cov(
     if fact <= 0:
         warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=2)
         fact = 0.0
-    found = _products(parts, [_means(x, w, kind) for x in parts], w, kind)
+    if w is not None and w.sum() == 0:
+        raise ZeroDivisionError("Weights sum to zero, can't be normalized")
+    found = _merged(parts, w, kind)
+    if found is None:
+        found = _products(parts, [_means(x, w, kind) for x in parts], w, kind)
     with np.errstate(divide="ignore", invalid="ignore"):
         found *= np.true_divide(1, fact)
     return found.squeeze()
@@ -83,8 +90,6 @@ def cov(
 def _means(x: Any, w: Any, dtype: DType) -> NDArray:
     if w is None:
         return np.asarray(folds.mean(x, 1, dtype) if is_operand(x) else np.mean(x, 1, dtype))
-    if w.sum() == 0:
-        raise ZeroDivisionError("Weights sum to zero, can't be normalized")
     totals = multiply_into(None, [Factor(x, (0, 1)), Factor(w, (1,))], (0,), dtype, "numpy.cov")
     return np.asarray(totals / w.sum())
 
@@ -106,6 +111,72 @@ def _products(parts: list[Any], means: list[NDArray], w: Any, dtype: DType) -> N
             if j > i:
                 found[columns, rows] = found[rows, columns].T.conj()
     return found
+
+
+#: Sum of weights, means, and sums of products of distances from the means.
+_Moments: TypeAlias = tuple[Any, NDArray, NDArray]
+
+#: Stretches that are merged each by itself; fixed, so that results do not depend on the machine.
+_TASKS = 16
+
+
+def _merged(parts: list[Any], w: Any, dtype: DType) -> NDArray | None:
+    """The same in one pass; None where all variables of one row of chunks are too much for a thread's share of memory."""
+    large = max((x for x in parts if is_operand(x)), key=lambda x: math.prod(x.shape))
+    count = sum(shape_of(x)[0] for x in parts)
+    along = large.borders()[1]
+    # Blocks as read, joined, and as distances from the means; a state, what it is merged with, and the product of a block.
+    limit = share_nbytes() // 2 - 4 * dtype.itemsize * count * count
+    wanted = limit // (5 * dtype.itemsize * count)
+    if wanted < along.chunk or not large.shape[1]:
+        return None
+    stops = along.stops(wanted)
+    if max(np.diff([0, *stops])) > wanted:
+        return None
+    tasks = min(_TASKS, len(stops), max(1, limit // (4 * dtype.itemsize * count * count)))
+    bounds = [len(stops) * k // tasks for k in range(tasks + 1)]
+    states: list[_Moments | None] = [None] * tasks
+
+    def joined(spot: slice) -> NDArray:
+        rows = [read(x, (slice(0, shape_of(x)[0], 1), spot)).astype(dtype, copy=False) for x in parts]
+        return rows[0] if len(rows) == 1 else np.concatenate(rows)
+
+    # Means far from zero would be rounded more coarsely than their differences are large.
+    origin = joined(slice(0, stops[0], 1)).mean(1, keepdims=True)
+
+    def stretch(k: int) -> None:
+        state: _Moments | None = None
+        for j in range(bounds[k], bounds[k + 1]):
+            spot = slice(stops[j - 1] if j else 0, stops[j], 1)
+            found = _moments(joined(spot) - origin, None if w is None else w[spot])
+            state = found if state is None else _both(state, found)
+        states[k] = state
+
+    run(range(tasks), stretch, [x for x in parts if is_operand(x)])
+    first, *others = [state for state in states if state is not None]
+    for later in others:
+        first = _both(first, later)
+    return first[2]
+
+
+def _moments(block: NDArray, w: Any) -> _Moments:
+    number = block.shape[1] if w is None else w.sum()
+    total = np.add.reduce(block if w is None else block * w, axis=1)
+    means = np.zeros_like(total) if number == 0 else np.asarray(total / number)
+    away = np.subtract(block, means[:, None], out=block)  # made for this
+    other = away if w is None else away * w
+    other = np.conj(other) if other.dtype.kind == "c" else other
+    return number, means, matrix_product(away[None], other.T[None])[0].astype(block.dtype, copy=False)
+
+
+def _both(state: _Moments, later: _Moments) -> _Moments:
+    n, means, products = state
+    m, others, more = later
+    if n + m == 0:
+        return state
+    shift = others - means
+    share = m / (n + m)
+    return n + m, means + shift * share, products + more + np.multiply.outer(shift, np.conj(shift)) * (n * share)
 
 
 class _Distances:

@@ -26,8 +26,8 @@ from ndzarr.memory import result
 from ndzarr.streaming import dtype_of, is_operand, shape_of
 
 _NOT_GIVEN: Any = np._NoValue
-#: Of one element, in all that NumPy's functions make of a block: the copy that they partition, and what they interpolate.
-_COPIES = 4
+#: How often NumPy's functions hold an element of a block: as it was read and as it is partitioned; and in masked arrays.
+_COPIES, _MASKED_COPIES = 3, 8
 #: Lanes shorter than this have their nanmedian found in masked arrays, which rounds otherwise (NumPy's `_nanmedian`).
 _MASKED = 600
 
@@ -104,7 +104,7 @@ def order(
         given = {**kwargs, "weights": more[0]} if more else kwargs
         return np.asarray(called(array, *q, axis=axes, keepdims=True, overwrite_input=True, **given))
 
-    nbytes = dtype.itemsize * _COPIES + (16 if weights is not None else 0)
+    nbytes = dtype.itemsize * (_MASKED_COPIES if called is np.nanmedian else _COPIES) + (32 if weights is not None else 0)
     found = lanes(block, inputs, axes, name=name, lead=len(lead), drop=not keepdims, out=out, nbytes=nbytes)
     return np.asarray(found) if isinstance(raw, np.ndarray) and out is None else found
 

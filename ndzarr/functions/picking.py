@@ -92,7 +92,8 @@ def extract(condition: Any, arr: Any) -> Any:
         raise UnstreamedError
     place = result((_count(condition),), arr.dtype, "numpy.extract")
     done = 0
-    for box in rows(arr if is_operand(arr) else condition):
+    nbytes = 4 * (arr.dtype.itemsize + condition.dtype.itemsize + 1)
+    for box in rows(arr if is_operand(arr) else condition, nbytes):
         chosen = np.asarray(read(condition, box)) != 0
         n = int(np.count_nonzero(chosen))
         if n:

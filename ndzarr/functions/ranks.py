@@ -28,7 +28,7 @@ from ndzarr.operand import Borders
 from ndzarr.streaming import cut, read, run, share_nbytes
 
 #: Elements that are counted at a time; a few for each bin, so that adding up the bins costs little beside.
-_SLICE = 1 << 15
+_SLICE = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ class Ranks:
     def _pass(self, work: Any, first: bool = False) -> None:
         """Do `work` on the keys of all elements, a slice at a time."""
         operand, keys = self._operand, self._keys
-        slice_ = max(_SLICE, 4 << self._digit)
+        slice_ = max(_SLICE, 2 << self._digit)
         blocks = cut([operand], operand.shape, nbytes=2 * keys.unsigned.itemsize)
 
         def one(box: Box) -> None:

@@ -1,7 +1,7 @@
 """sort, argsort, partition, argpartition, sort_complex, lexsort, take_along_axis: whole lanes, NumPy's own function on each.
 
-sort and partition of one long lane, or of all elements, are read into the result and done there, so they take no more memory
-than that.
+sort and partition of long lanes, or of all elements, are read into the result and done there, so that they take no more memory
+than that and read each chunk once.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ndzarr import config
 from ndzarr._typing import Box, NDArray
-from ndzarr.functions.lanes import lanes
+from ndzarr.functions.lanes import fit_share, lanes
 from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.memory import result
 from ndzarr.streaming import cut, dtype_of, is_operand, read, run, shape_of
@@ -53,7 +52,7 @@ def _in_place(
         return place
     axis = lane_axis(a, axis)
     shape = shape_of(a)
-    if len(shape) == 1 or 4 * shape[axis] * np.dtype(dtype_of(a)).itemsize > config.current().working_memory:
+    if len(shape) == 1 or not fit_share([a], (axis,), _nbytes(a, 0)):
         place = whole(a, name)
         getattr(place, method)(*args, axis=axis, **kwargs)
         return place

@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from ndzarr import config
 from ndzarr._typing import Box, DType, NDArray, Shape
 from ndzarr.functions.cumulative import rows
 from ndzarr.functions.dispatch import load_small
 from ndzarr.functions.folds import settle, two_sum
-from ndzarr.functions.lanes import lanes
+from ndzarr.functions.lanes import fit_share, lanes
 from ndzarr.functions.sorting import lane_axis
 from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.memory import result
@@ -169,7 +168,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     line = [-1 if k == axis else 1 for k in range(len(shape))]
     inputs = [y] if x is None else [y, x.reshape(line) if aside else x]
     nbytes = sum(np.dtype(dtype_of(v)).itemsize for v in inputs) + 32
-    if shape[axis] * nbytes <= config.current().working_memory // 2:
+    if fit_share(inputs[:1], (axis,), nbytes):
 
         def block(part: NDArray, *place: NDArray) -> NDArray:
             where = place[0].reshape(-1) if place and aside else place[0] if place else None

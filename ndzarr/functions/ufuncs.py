@@ -23,7 +23,7 @@ def call(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict[str
     if method == "at":
         return at(ufunc, *inputs)
     if not any(is_operand(x) for x in outs) and fits_block([x for x in (*inputs, kwargs.get("where")) if is_operand(x)]):
-        return loaded(getattr(ufunc, method), inputs, kwargs)
+        return loaded(getattr(ufunc, method), inputs, kwargs, limited=False)
     try:
         if method == "__call__" and ufunc.signature is None:
             return elementwise(ufunc, inputs, **kwargs)

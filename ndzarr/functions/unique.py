@@ -22,6 +22,9 @@ from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.memory import check_result, result
 from ndzarr.streaming import cut, dtype_of, is_operand, read, run, shape_of
 
+#: How many blocks may be done before their turn.
+_AHEAD = 4
+
 
 class Distinct:
     """The distinct values of an array, sorted, with the first index and the number of each where asked for."""
@@ -31,14 +34,15 @@ class Distinct:
         self._shape = shape_of(a)
         self._wanted = {"return_index": index, "return_counts": counts}
         self._equal_nan = equal_nan
-        self._lock = threading.Lock()
+        self._turn = threading.Condition()
+        self._failed = False
         self._waiting: dict[int, list[NDArray]] = {}
         self._next = 0
         # Parts of which each is as large as all that come after: so every value is merged a few times, not once a block.
         self._parts: list[list[NDArray]] = []
         itemsize = np.dtype(dtype_of(a)).itemsize
         blocks = cut([a], self._shape, nbytes=4 * itemsize + 16 * (index + counts))
-        run(enumerate(blocks.boxes()), self._block, [a], blocks)
+        run(enumerate(blocks.boxes()), self._guarded, [a], blocks)
         while len(self._parts) > 1:
             self._merge()
         self.values, *rest = self._parts[0]
@@ -50,6 +54,15 @@ class Distinct:
                 raise UnstreamedError  # of several kinds of NaN NumPy takes the first in sorting order
             self.index[nans:].sort()  # NaNs that count each for itself come in the order of the array
 
+    def _guarded(self, task: tuple[int, Box]) -> None:
+        try:
+            self._block(task)
+        except BaseException:
+            with self._turn:
+                self._failed = True
+                self._turn.notify_all()
+            raise
+
     def _block(self, task: tuple[int, Box]) -> None:
         number, box = task
         block = np.asarray(read(self._a, box)).reshape(-1)
@@ -60,13 +73,17 @@ class Distinct:
             spots = np.unravel_index(found[1], shape)
             starts = [spot + s.start for spot, s in zip(spots, box, strict=True)]
             found[1] = np.ravel_multi_index(tuple(starts), self._shape) if shape else found[1]
-        with self._lock:
+        with self._turn:
+            # A thread that is far ahead waits; the one that has the next block never does.
+            while number - self._next > _AHEAD and not self._failed:
+                self._turn.wait()
             self._waiting[number] = found
             while self._next in self._waiting:
                 self._parts.append(self._waiting.pop(self._next))
                 self._next += 1
                 while len(self._parts) > 1 and self._parts[-1][0].size * 2 > self._parts[-2][0].size:
                     self._merge()
+            self._turn.notify_all()
 
     def _unique(self, array: NDArray) -> list[NDArray]:
         function: Callable[..., Any] = np.unique
@@ -245,7 +262,11 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
     shape = shape_of(filt)
     dtype = np.dtype(dtype_of(filt))
     modern = "axis" in inspect.signature(np.trim_zeros).parameters
-    if dtype.hasobject or not shape or (not modern and (len(shape) > 1 or axis is not None)) or dtype.kind not in "biufcmM":
+    if (
+        not shape
+        or dtype.kind not in ("biufcmM" if modern else "biufc")
+        or (not modern and (len(shape) > 1 or axis is not None))
+    ):
         raise UnstreamedError
     function: Callable[..., Any] = np.trim_zeros
     function(np.zeros(1), trim)
@@ -253,8 +274,8 @@ def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
     if not axes:
         raise UnstreamedError
     first, last = total(_Extent(shape), [filt], shape)
-    everything = first[0] > last[0]
     trim = trim.lower()
+    everything = first[0] > last[0] and ("f" in trim or "b" in trim)  # zeros; before NumPy 2.2 `trim` might have neither
     box = []
     for k, n in enumerate(shape):
         start, stop = (0, 0) if everything else (int(first[k]) if "f" in trim else 0, int(last[k]) + 1 if "b" in trim else n)
