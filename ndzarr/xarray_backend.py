@@ -21,7 +21,7 @@ from ndzarr.errors import ArgumentError
 from ndzarr.group import Group
 from ndzarr.keys import join, normalize_path
 from ndzarr.stores.base import Store
-from ndzarr.xarray_store import GroupStore
+from ndzarr.xarray_store import ENCODINGS, GroupStore
 
 
 class NdzarrBackendEntrypoint(BackendEntrypoint):
@@ -181,11 +181,15 @@ def _opened(
         ours = not isinstance(target, Store)
         source = _normalize_path(target) if isinstance(target, (str, os.PathLike)) else target
         found = open_group(source, "r", path=path, consolidated=consolidated, **(storage_options or {}))
-    if zarr_format not in (None, found.zarr_format):
+    _check_format(found, zarr_format)
+    return found, ours
+
+
+def _check_format(found: Group, wanted: int | None) -> None:
+    if wanted is not None and ENCODINGS.get(wanted) is not ENCODINGS[found.zarr_format]:
         raise ArgumentError(
-            f"{found.path or '/'!r} in {found.store.url} is of Zarr format {found.zarr_format}, expected {zarr_format}",
+            f"{found.path or '/'!r} in {found.store.url} is of Zarr format {found.zarr_format}, expected {wanted}",
             field="zarr_format",
             found=found.zarr_format,
-            expected=zarr_format,
+            expected=wanted,
         )
-    return found, ours

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from xarray import Variable
 from xarray.backends.common import AbstractDataStore, BackendArray
-from xarray.coding.strings import create_vlen_dtype
 from xarray.core import indexing
 
 from ndzarr._typing import CodecSpec, DType, Json, Shape
@@ -52,7 +51,7 @@ class LazyArray(BackendArray):
         self._made: ZArray | None = None
         self.shape: Shape = meta.shape
         text = meta.dtype.kind == "O" and any(spec.name.removeprefix(_NUMCODECS) == "vlen-utf8" for spec in meta.codecs)
-        self.dtype: DType = create_vlen_dtype(str) if text else meta.dtype
+        self.dtype: DType = np.dtype(object, metadata={"element_type": str}) if text else meta.dtype
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LazyArray, (self._group, self._name, self._meta)
@@ -118,7 +117,7 @@ class EncodedCodec(dict[str, Any]):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]  # as a dict
+    __hash__ = None  # as a dict
 
 
 def _sizes(chunks: tuple[int | Edges, ...]) -> tuple[int | tuple[int, ...], ...]:
@@ -296,6 +295,8 @@ class GroupStore(AbstractDataStore):
         dimensions, attributes = how.dimensions(meta, path)
         encoding = how.codecs(meta)
         encoding["preferred_chunks"] = dict(zip(dimensions, encoding["chunks"], strict=True))
+        if meta.dtype.kind == "T":
+            encoding["dtype"] = meta.dtype
         if self._masks:
             if meta.fill_value is not None:
                 attributes[FILL] = meta.fill_value
