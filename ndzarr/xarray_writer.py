@@ -10,7 +10,16 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
-from xarray import DataArray, Dataset, DataTree, Variable, conventions
+from xarray import (
+    DataArray,
+    Dataset,
+    DataTree,
+    Variable,
+    conventions,
+    register_dataarray_accessor,
+    register_dataset_accessor,
+    register_datatree_accessor,
+)
 from xarray.backends.common import (
     AbstractWritableDataStore,
     ArrayWriter,
@@ -30,8 +39,9 @@ from ndzarr.keys import join, normalize_path
 from ndzarr.metadata import ArrayMeta
 from ndzarr.stores.base import Store
 from ndzarr.xarray_alignment import aligned, check_aligned, chunks_to_write
+from ndzarr.xarray_encoding import WRITING, create_arguments
 from ndzarr.xarray_region import check_appended, check_same_dimensions, choose_mode, settle_region
-from ndzarr.xarray_store import FILL, WRITING, GroupStore, create_arguments
+from ndzarr.xarray_store import FILL, GroupStore
 from ndzarr.zarray import ZArray
 
 #: What a data array without a name, or one with the name of a coordinate, is called in a file; xarray's own words.
@@ -400,14 +410,14 @@ def open_writable(
         source, "a" if chosen == "a-" else chosen, path=join(base, path) if path else base, zarr_format=zarr_format,
         **(storage_options or {}),
     )  # fmt: skip
-    if zarr_format not in (None, opened.zarr_format):
+    if zarr_format is not None and WRITING.get(zarr_format) is not WRITING[opened.zarr_format]:
         raise ArgumentError(
             f"{opened.path or '/'!r} in {opened.store.url} is of Zarr format {opened.zarr_format}, expected {zarr_format}",
             field="zarr_format",
             found=opened.zarr_format,
             expected=zarr_format,
         )
-    if consolidated and chosen == "r+" and nodes.find_consolidated(opened.store, base) in (None, (None, None)):
+    if consolidated and chosen == "r+" and (nodes.find_consolidated(opened.store, base) or (None, None))[1] is None:
         raise ArgumentError(f"no consolidated metadata in {opened.store.url}", field="consolidated")
     return WritableStore(
         opened,
@@ -487,6 +497,9 @@ def _check_encoding(target: WritableStore, encoding: Mapping[Any, Any]) -> None:
                 raise ArgumentError(f"variable {name!r} already exists, but encoding was provided")
 
 
+@register_datatree_accessor("ndzarr")
+@register_dataarray_accessor("ndzarr")
+@register_dataset_accessor("ndzarr")
 class NdzarrAccessor:
     """`ds.ndzarr`: writing with ndzarr, for datasets, data arrays and trees."""
 
