@@ -201,3 +201,18 @@ def test_views_under_masks_are_plain_arrays_to_numpy() -> None:
     with ndzarr.options(missing="mask"):
         assert type(z.lazy[1:].compute()) is np.ma.MaskedArray
         assert type(np.array(z.lazy[1:], subok=True)) is np.ndarray
+
+
+@pytest.mark.parametrize("memory", [1, 1 << 20])
+def test_variances_that_numpy_rounds_between_its_steps(memory: int) -> None:
+    array = WHOLE * 9
+    want = np.zeros(6, "u1")
+    np.var(array, axis=0, out=want)
+    with ndzarr.options(working_memory=memory):
+        z = stored(np.zeros(6, "u1"))
+        np.var(stored(array), axis=0, out=z)
+        np.testing.assert_array_equal(z[...], want)
+        with pytest.warns(np.exceptions.ComplexWarning):
+            want = np.var(array * 1j, dtype="f8")
+        with pytest.warns(np.exceptions.ComplexWarning):
+            np.testing.assert_allclose(np.var(stored(array * 1j), dtype="f8"), want)

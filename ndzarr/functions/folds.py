@@ -454,6 +454,8 @@ def _variance(
     if kind.kind != "f":
         raise UnstreamedError
     complex_ = np.dtype(dtype_of(a) if dtype is None else dtype).kind == "c"
+    if (out is not None and np.dtype(dtype_of(out)).kind not in "fc") or (np.dtype(dtype_of(a)).kind == "c") > complex_:
+        raise UnstreamedError  # NumPy rounds, or takes what is real, between its steps
     step = np.result_type(wide(kind), np.complex128) if complex_ else wide(kind)
     axes = normal_axes(axis, len(shape))
     operands, masked = counting(a, where, shape)
