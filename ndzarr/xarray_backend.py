@@ -22,6 +22,7 @@ from ndzarr.group import Group
 from ndzarr.keys import join, normalize_path
 from ndzarr.stores.base import Store
 from ndzarr.xarray_store import ENCODINGS, GroupStore
+from ndzarr.xarray_writer import NdzarrAccessor as NdzarrAccessor, to_zarr as to_zarr
 
 
 class NdzarrBackendEntrypoint(BackendEntrypoint):

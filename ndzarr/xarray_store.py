@@ -23,7 +23,7 @@ from xarray.core import indexing
 from ndzarr._typing import CodecSpec, DType, Json, Shape
 from ndzarr.codecs.configuration import to_json
 from ndzarr.codecs.registry import kind_of
-from ndzarr.errors import MetadataError
+from ndzarr.errors import ArgumentError, MetadataError
 from ndzarr.grid import Edges
 from ndzarr.group import Group
 from ndzarr.keys import join
@@ -276,20 +276,23 @@ class GroupStore(AbstractDataStore):
     masks: whether the fill value of an array is CF's `_FillValue` too; None is as the format has it.
     """
 
-    __slots__ = ("_closes", "_group", "_masks", "_metas")
+    __slots__ = ("_closes", "_group", "_masks", "metas")
 
     def __init__(self, group: Group, *, masks: bool | None = None, closes: bool = False) -> None:
         self._group = group
         self._closes = closes
         self._masks = ENCODINGS[group.zarr_format].masks if masks is None else masks
-        self._metas: dict[str, ArrayMeta] = {}
+        #: The metadata of each array by name.
+        self.metas: dict[str, ArrayMeta] = {}
         for name, meta in group.metadata_of_members():
             if isinstance(meta, MetadataError):
                 raise meta
             if isinstance(meta, ArrayMeta):
-                self._metas[name] = meta
+                self.metas[name] = meta
 
-    def _variable(self, name: str, meta: ArrayMeta) -> Variable:
+    def variable(self, name: str) -> Variable:
+        """One array as a variable, not yet decoded. KeyError where its dimensions have no names."""
+        meta = self.metas[name]
         path = join(self._group.path, name)
         how = ENCODINGS[meta.zarr_format]
         dimensions, attributes = how.dimensions(meta, path)
@@ -310,18 +313,20 @@ class GroupStore(AbstractDataStore):
 
     def get_variables(self) -> dict[str, Variable]:
         """All arrays, as variables; none is read."""
-        return {name: self._variable(name, meta) for name, meta in self._metas.items()}
+        return {name: self.variable(name) for name in self.metas}
 
     def get_attrs(self) -> dict[str, Json]:
         """The group's attributes."""
         return {k: v for k, v in self._group.attrs.items() if not k.lower().startswith("_nc")}
 
     def get_dimensions(self) -> dict[Any, int]:
-        """The length of each dimension."""
+        """The length of each dimension; ArgumentError (a ValueError) where two arrays differ."""
         found: dict[Any, int] = {}
-        for name, meta in self._metas.items():
+        for name, meta in self.metas.items():
             dimensions, _ = ENCODINGS[meta.zarr_format].dimensions(meta, name)
-            found.update(zip(dimensions, meta.shape, strict=True))
+            for dimension, length in zip(dimensions, meta.shape, strict=True):
+                if found.setdefault(dimension, length) != length:
+                    raise ArgumentError(f"found conflicting lengths for dimension {dimension} ({length} != {found[dimension]})")
         return found
 
     def close(self) -> None:

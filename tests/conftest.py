@@ -26,7 +26,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that asks for `zarr_format` once for each format."""
-    if "zarr_format" in metafunc.fixturenames:
+    given = any("zarr_format" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "zarr_format" in metafunc.fixturenames and not given:
         mark = metafunc.definition.get_closest_marker("formats")
         versions = (2, 3) if mark is None else mark.args
         metafunc.parametrize("zarr_format", versions, ids=[f"v{version}" for version in versions], indirect=True)

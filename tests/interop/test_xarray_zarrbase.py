@@ -1,0 +1,135 @@
+"""xarray's own tests of its zarr backend, run with our engine and our writer in place of that.
+
+The classes below are xarray's (xarray/tests/test_backends.py), which call `Dataset.to_zarr`, `open_zarr` and
+`open_dataset(engine="zarr")`; a fixture puts ours behind these names. What zarr-python itself opens in such a test, it does: so
+each also says that it can read what we wrote. `LEFT_OUT` says which tests are not run, and why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import importlib
+import inspect
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import xarray as xr
+    import zarr
+    from xarray.backends import common, plugins, writers
+    from xarray.tests import test_backends as theirs
+
+from ndzarr import creation
+from ndzarr.xarray_backend import NdzarrBackendEntrypoint
+from ndzarr.xarray_writer import WritableStore, open_writable, to_zarr
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+#: Tests by name, or by class and name, that are about something else than reading and writing: why.
+LEFT_OUT: dict[str, str] = {
+    "test_async_load_multiple_variables": "counts calls of zarr-python's AsyncArray",
+    "test_concurrent_load_multiple_objects": "counts calls of zarr-python's AsyncArray",
+    "TestZarrMemory.test_indexing": "counts calls of zarr-python's AsyncArray",
+    "test_raise_on_older_zarr_version": "what a zarr-python without asynchronous indexing raises",
+}
+
+
+class Engine(NdzarrBackendEntrypoint):
+    """Our engine, under the name of the other."""
+
+
+@pytest.fixture(params=[2, 3], ids=["v2", "v3"])
+def default_zarr_format(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(creation, "NEWEST", request.param)
+    with zarr.config.set(default_zarr_format=request.param):
+        yield request.param
+
+
+@pytest.fixture(params=[True, False], ids=["dask", "numpy"])
+def use_dask(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture(autouse=True)
+def ours(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Our engine and writer behind the names that the tests call."""
+    monkeypatch.setitem(common.BACKEND_ENTRYPOINTS, "zarr", ("zarr", Engine))
+    monkeypatch.setattr(writers, "to_zarr", to_zarr)
+    monkeypatch.setattr(writers, "_datatree_to_zarr", to_zarr)
+    plugins.list_engines.cache_clear()
+    yield
+    monkeypatch.undo()
+    plugins.list_engines.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def obeyed(request: pytest.FixtureRequest) -> None:
+    """What xarray's own `skip_if_param` marks say: a test that is about one format."""
+    for mark in request.node.iter_markers("skip_if_param"):
+        names = {k: v for k, v in mark.kwargs.items() if k not in ("reason", "condition")}
+        params = request.node.callspec.params
+        if mark.kwargs.get("condition", True) and all(params.get(k) == v for k, v in names.items()):
+            pytest.skip(mark.kwargs["reason"])
+
+
+@pytest.fixture(autouse=True)
+def counted(record_property: Any) -> None:
+    record_property("count: tests of xarray's zarr backend passed with ours", 1)
+
+
+class Ours:
+    """What takes the place of the hooks in xarray's classes."""
+
+    @contextlib.contextmanager
+    def create_store(self, cache_members: bool = False) -> Iterator[WritableStore]:
+        with self.create_zarr_target() as target:
+            yield open_writable(target, "w")
+
+
+def adapted(cls: type) -> type:
+    """The class without the tests left out, and with those that are coroutines run to their end."""
+    for name in dir(cls):
+        if not name.startswith("test_"):
+            continue
+        found = getattr(cls, name)
+        if name in LEFT_OUT or f"{cls.__name__}.{name}" in LEFT_OUT:
+            setattr(cls, name, None)
+        elif inspect.iscoroutinefunction(found):
+
+            def run(self: Any, *args: Any, _found: Any = found, **kwargs: Any) -> None:
+                asyncio.run(_found(self, *args, **kwargs))
+
+            setattr(cls, name, functools.wraps(found)(run))
+    return cls
+
+
+@adapted
+class TestDirectory(Ours, theirs.TestZarrDirectoryStore):
+    pass
+
+
+@adapted
+class TestZarrMemory(Ours, theirs.TestZarrDictStore):
+    pass
+
+
+@adapted
+class TestWriteEmpty(Ours, theirs.TestZarrWriteEmpty):
+    pass
+
+
+@adapted
+class TestRegionAuto(theirs.TestZarrRegionAuto):
+    pass
+
+
+@adapted
+class TestDataArray(theirs.TestDataArrayToZarr):
+    pass
