@@ -61,7 +61,7 @@ def _chunks(wanted: Any, v: Variable, name: Hashable) -> Shape | None:
                 raise TypeError(
                     f"encoding['chunks'] must be an int or a tuple of ints, found {wanted!r} for variable named {name!r}"
                 )
-        return wanted
+        return tuple(int(n) for n in wanted)
     if not v.chunks:
         return None
     for blocks in v.chunks:
@@ -80,8 +80,8 @@ def _chunks(wanted: Any, v: Variable, name: Hashable) -> Shape | None:
 
 def _irregular(key: str, found: Any, name: Hashable) -> TypeError:
     return TypeError(
-        f"encoding[{key!r}]={found!r} for variable {name!r} is a rectilinear (variable-sized) grid, which a dataset can be read "
-        f"from but not written to; delete it from the encoding, and see that the variable's own chunks are uniform"
+        f"encoding[{key!r}]={found!r} for variable {name!r} is a rectilinear (variable-sized) grid, which a dataset can be "
+        f"read from but not written to; delete it from the encoding, and see that the variable's own chunks are uniform"
     )
 
 

@@ -17,11 +17,11 @@ from xarray.backends.store import StoreBackendEntrypoint
 from xarray.core.utils import close_on_error
 
 from ndzarr.api import open_group
-from ndzarr.errors import ArgumentError
+from ndzarr.errors import ArgumentError, NodeNotFoundError
 from ndzarr.group import Group
 from ndzarr.keys import join, normalize_path
 from ndzarr.stores.base import Store
-from ndzarr.xarray_store import ENCODINGS, GroupStore
+from ndzarr.xarray_store import GroupStore, check_format
 from ndzarr.xarray_writer import NdzarrAccessor as NdzarrAccessor, to_zarr as to_zarr
 
 
@@ -175,22 +175,17 @@ def _opened(
     if mode != "r":
         raise ArgumentError(f"mode is {mode!r}, expected 'r': the engine only reads", field="mode", found=mode)
     path = normalize_path(group or "")
-    if isinstance(target, Group):
-        found = open_group(target.store, "r", path=join(target.path, path), consolidated=consolidated)
-        ours = False
-    else:
-        ours = not isinstance(target, Store)
-        source = _normalize_path(target) if isinstance(target, (str, os.PathLike)) else target
-        found = open_group(source, "r", path=path, consolidated=consolidated, **(storage_options or {}))
-    _check_format(found, zarr_format)
+    try:
+        if isinstance(target, Group):
+            found = open_group(target.store, "r", path=join(target.path, path), consolidated=consolidated)
+            ours = False
+        else:
+            ours = not isinstance(target, Store)
+            source = _normalize_path(target) if isinstance(target, (str, os.PathLike)) else target
+            found = open_group(source, "r", path=path, consolidated=consolidated, **(storage_options or {}))
+    except NodeNotFoundError as error:
+        raise NodeNotFoundError(
+            f"No such file or directory: {target!r}: {error}", store=error.store, path=error.path
+        ) from error
+    check_format(found, zarr_format)
     return found, ours
-
-
-def _check_format(found: Group, wanted: int | None) -> None:
-    if wanted is not None and ENCODINGS.get(wanted) is not ENCODINGS[found.zarr_format]:
-        raise ArgumentError(
-            f"{found.path or '/'!r} in {found.store.url} is of Zarr format {found.zarr_format}, expected {wanted}",
-            field="zarr_format",
-            found=found.zarr_format,
-            expected=wanted,
-        )

@@ -1,7 +1,7 @@
-"""What xarray asks about the chunks of a ZArray in a Variable: an array with `.chunks` needs a chunk manager to be loaded at all.
+"""What xarray asks about the chunks of a ZArray in a Variable: an array with `.chunks` needs a chunk manager to be loaded.
 
-Found by the entry point `xarray.chunkmanagers`. Computing reads the array; whatever goes block by block is left to dask, of which
-xarray's own manager is the base. Without dask there is none: to xarray, one manager alone is the one for all arrays, and
+Found by the entry point `xarray.chunkmanagers`. Computing reads the array; whatever goes block by block is left to dask, of
+which xarray's own manager is the base. Without dask there is none: to xarray, one manager alone is the one for all arrays, and
 `xarray.open_zarr` would then make chunks of everything.
 """
 

@@ -105,9 +105,11 @@ def create_arguments(
         # The text codec is made with the dtype.
         found |= how.text([codec for codec in filters if _name(codec) != _TEXT])
     else:
-        # So is the plain step to bytes, of which only an unusual byte order has to be said. Codecs of objects are left from data
-        # that were such when they were read.
-        kept = [codec for codec in filters if not _plain_bytes(codec) and _name(codec).removeprefix("numcodecs.") not in _OBJECTS]
+        # So is the plain step to bytes, of which only an unusual byte order has to be said. Codecs of objects are left from
+        # data that were such when they were read.
+        kept = [
+            codec for codec in filters if not _plain_bytes(codec) and _name(codec).removeprefix("numcodecs.") not in _OBJECTS
+        ]
         found |= {"dtype": dtype, "filters": filters if dtype.hasobject else kept}
     return found, _keys(encoding.get("chunk_key_encoding"), how)
 

@@ -107,7 +107,7 @@ def check_appended(name: Hashable, stored: Variable, new: Variable) -> None:
 def check_same_dimensions(
     name: Hashable, new: Variable, stored: Variable, region: Mapping[Any, slice] | None, append_dim: Hashable | None
 ) -> Variable:
-    """The new variable with its dimensions in the order of the stored one; ArgumentError where they, or their lengths, differ."""
+    """The new variable with its dimensions in the order of the stored one; ArgumentError where they or their lengths differ."""
     if new.dims != stored.dims:
         if set(new.dims) != set(stored.dims):
             raise ArgumentError(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from xarray.backends.common import AbstractDataStore, BackendArray
 from xarray.core import indexing
 
 from ndzarr._typing import CodecSpec, DType, Json, Shape
+from ndzarr.codecs.argument import normalize
 from ndzarr.codecs.configuration import to_json
 from ndzarr.codecs.registry import kind_of
 from ndzarr.errors import ArgumentError, MetadataError
@@ -103,8 +104,15 @@ class LazyArray(BackendArray):
 class EncodedCodec(dict[str, Any]):
     """A codec of format 3 in a variable's encoding: the JSON object that zarr-python and ndzarr both take for one.
 
-    Equal to any codec object that says the same by `to_dict()`, such as zarr-python's.
+    Equal to any codec object that says the same by `to_dict()`, such as zarr-python's, and its configuration can be asked for
+    by name as that of such an object: `codec.level`.
     """
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self["configuration"][name]
+        except KeyError:
+            raise AttributeError(f"codec {self.get('name')!r} has no {name!r}") from None
 
     def to_dict(self) -> dict[str, Json]:
         """The JSON object."""
@@ -112,7 +120,13 @@ class EncodedCodec(dict[str, Any]):
 
     def __eq__(self, other: object) -> bool:
         told = getattr(other, "to_dict", None)
-        return dict.__eq__(self, told() if callable(told) else other) is True
+        said = told() if callable(told) else other
+        if dict.__eq__(self, said) is True:
+            return True
+        try:  # the one may leave out what the other says is as usual
+            return isinstance(said, Mapping) and normalize(dict(self)) == normalize(said)
+        except ArgumentError:
+            return False
 
     def __ne__(self, other: object) -> bool:
         return not self == other
@@ -333,3 +347,14 @@ class GroupStore(AbstractDataStore):
         """Close the store if it was opened for this."""
         if self._closes:
             self._group.store.close()
+
+
+def check_format(found: Group, wanted: int | None) -> None:
+    """Raise ArgumentError unless the group is of the format wanted, if one is."""
+    if wanted is not None and ENCODINGS.get(wanted) is not ENCODINGS[found.zarr_format]:
+        raise ArgumentError(
+            f"{found.path or '/'!r} in {found.store.url} is of Zarr format {found.zarr_format}, expected {wanted}",
+            field="zarr_format",
+            found=found.zarr_format,
+            expected=wanted,
+        )

@@ -7,9 +7,11 @@ was used, and a function, `to_zarr`. CF encoding is xarray's.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from xarray import (
     DataArray,
     Dataset,
@@ -34,6 +36,7 @@ from ndzarr.api import open_group
 from ndzarr.creation import planned_array, put_node
 from ndzarr.duck import DuckArray
 from ndzarr.errors import ArgumentError, NdzarrError
+from ndzarr.formats.document import attribute_mapping
 from ndzarr.group import Group
 from ndzarr.keys import join, normalize_path
 from ndzarr.metadata import ArrayMeta
@@ -41,7 +44,7 @@ from ndzarr.stores.base import Store
 from ndzarr.xarray_alignment import aligned, check_aligned, chunks_to_write
 from ndzarr.xarray_encoding import WRITING, create_arguments
 from ndzarr.xarray_region import check_appended, check_same_dimensions, choose_mode, settle_region
-from ndzarr.xarray_store import FILL, GroupStore
+from ndzarr.xarray_store import FILL, GroupStore, check_format
 from ndzarr.zarray import ZArray
 
 #: What a data array without a name, or one with the name of a coordinate, is called in a file; xarray's own words.
@@ -130,7 +133,12 @@ class WritableStore(AbstractWritableDataStore):
         variable = conventions.encode_cf_variable(variable, name=name, coders=conventions.ZARR_CODERS)
         variable = ensure_dtype_not_object(variable, name=name)
         if variable.dtype.kind == "T" and WRITING[self.group.zarr_format].strings:
-            return variable
+            if not hasattr(variable.dtype, "na_object"):
+                return variable
+            data = variable.data
+            blocks = {"dtype": np.dtypes.StringDType(), "meta": np.empty((0,) * data.ndim, np.dtypes.StringDType())}
+            filled = data.map_blocks(_without_missing, **blocks) if hasattr(data, "map_blocks") else _without_missing(data)
+            return variable.copy(deep=False, data=filled)
         variable = EncodedStringCoder(allows_unicode=True).encode(variable, name=name)
         return ensure_fixed_length_bytes(variable)
 
@@ -197,10 +205,7 @@ class WritableStore(AbstractWritableDataStore):
         }
 
     def _put_attributes(self, attributes: Mapping[Any, Any]) -> None:
-        try:
-            self.group.attrs.put(attributes)
-        except (ArgumentError, TypeError) as error:
-            raise TypeError(f"Invalid attribute in Dataset.attrs. {error}") from error
+        self.group.attrs.put(_json_attributes(attributes))
 
     def _put(self, name: Hashable, v: Variable, meta: ArrayMeta | None, check: bool, writer: ArrayWriter) -> None:
         """Write one variable: into the array that is there, or a new one."""
@@ -256,20 +261,17 @@ class WritableStore(AbstractWritableDataStore):
             )
         text = check_vlen_dtype(v.dtype) is str
         arguments, keys = create_arguments(encoding, str if text else v.dtype, self.group.zarr_format)
-        try:
-            array = planned_array(
-                self.group.store,
-                self._path(name),
-                shape=v.shape,
-                fill_value=fill,
-                dimension_names=[str(dim) for dim in v.dims],
-                attributes={key: self.encode_attribute(value) for key, value in attributes.items()},
-                zarr_format=self.group.zarr_format,
-                **chunks,
-                **arguments,
-            )
-        except TypeError as error:
-            raise TypeError(f"Invalid attribute or encoding of variable {name!r}: {error}") from error
+        array = planned_array(
+            self.group.store,
+            self._path(name),
+            shape=v.shape,
+            fill_value=fill,
+            dimension_names=[str(dim) for dim in v.dims],
+            attributes=_json_attributes({key: self.encode_attribute(value) for key, value in attributes.items()}),
+            zarr_format=self.group.zarr_format,
+            **chunks,
+            **arguments,
+        )
         meta = keys(array.metadata)
         put_node(self.group.store, self._path(name), meta, overwrite=self._mode == "w")
         return ZArray(self.group.store, self._path(name), meta, writable=True)
@@ -283,14 +285,27 @@ class WritableStore(AbstractWritableDataStore):
             self.group.store.close()
 
 
+def _json_attributes(attributes: Mapping[Any, Any]) -> dict[str, Json]:
+    """The attributes, of which each can be JSON; TypeError for one that cannot."""
+    try:
+        return attribute_mapping(attributes)
+    except ArgumentError as error:
+        raise TypeError(f"Invalid attribute in Dataset.attrs. {error}") from error
+
+
+def _without_missing(data: Any) -> Any:
+    """Strings of which missing ones are empty: there is no value for them in a file."""
+    found = np.asarray(data).astype(object)
+    found[pd.isnull(found)] = ""
+    return found.astype(np.dtypes.StringDType())
+
+
 def _chunked(variable: Variable) -> Variable:
     """A variable whose data are an array of ours as one of dask's, written block by block; where dask is missing, loaded."""
-    data = variable._data
+    data: Any = variable._data
     if not isinstance(data, DuckArray):
         return variable
-    try:
-        import dask.array as _  # whether it is there
-    except ImportError:
+    if find_spec("dask") is None:
         return variable.copy(deep=False, data=np.asarray(data))
     made = variable.copy(deep=False, data=data.to_dask())
     if isinstance(data, ZArray) and all(isinstance(c, int) for c in data.chunks) and data.ndim:
@@ -322,9 +337,9 @@ def to_zarr(
 ) -> Any:
     """Write a dataset, data array or tree as a Zarr group; arguments, and errors, are those of `xarray.Dataset.to_zarr`.
 
-    store: a path, a URL, a store or group of ndzarr, one of zarr-python's stores, any mutable mapping; None is a new MemoryStore.
-    zarr_format: 2 or 3; None is that of the group that is there, else 3. consolidated: gather the metadata of all that lies in
-    the store; None does where it can be done. write_inherited_coords: of a tree.
+    store: a path, a URL, a store or group of ndzarr, one of zarr-python's stores, any mutable mapping; None is a new
+    MemoryStore. zarr_format: 2 or 3; None is that of the group that is there, else 3. consolidated: gather the metadata of all
+    that lies in the store; None does where it can be done. write_inherited_coords: of a tree.
 
     A WritableStore, whose `group` is the group; with `compute=False` a dask delayed that writes dask's arrays.
 
@@ -406,17 +421,10 @@ def open_writable(
         base, source = store.path, store.store
     else:
         source = store
-    opened = open_group(
-        source, "a" if chosen == "a-" else chosen, path=join(base, path) if path else base, zarr_format=zarr_format,
-        **(storage_options or {}),
-    )  # fmt: skip
-    if zarr_format is not None and WRITING.get(zarr_format) is not WRITING[opened.zarr_format]:
-        raise ArgumentError(
-            f"{opened.path or '/'!r} in {opened.store.url} is of Zarr format {opened.zarr_format}, expected {zarr_format}",
-            field="zarr_format",
-            found=opened.zarr_format,
-            expected=zarr_format,
-        )
+    how: Any = "a" if chosen == "a-" else chosen
+    where = join(base, path) if path else base
+    opened = open_group(source, how, path=where, zarr_format=zarr_format, **(storage_options or {}))
+    check_format(opened, zarr_format)
     if consolidated and chosen == "r+" and (nodes.find_consolidated(opened.store, base) or (None, None))[1] is None:
         raise ArgumentError(f"no consolidated metadata in {opened.store.url}", field="consolidated")
     return WritableStore(
@@ -485,7 +493,7 @@ def _check_variable_names(dataset: Dataset) -> None:
     for name in (*dataset.variables, *dataset.dims):
         if isinstance(name, str):
             if not name:
-                raise ArgumentError(f"Invalid name {name!r} for DataArray or Dataset key: it must have a character")
+                raise ArgumentError(f"Invalid name {name!r} for DataArray or Dataset key: string must be length 1 or greater")
         elif name is not None:
             raise TypeError(f"Invalid name {name!r} for DataArray or Dataset key: it must be a string or None")
 

@@ -31,6 +31,8 @@ _ARRAY = frozenset((*_COMMON, *_REQUIRED, "storage_transformers", "dimension_nam
 _GROUP = frozenset(_COMMON)
 #: Drafts of `rectilinear`, as ZEP 3 had it: https://zarr.dev/zeps/draft/ZEP0003.html
 _OLD_GRIDS = ("rectangular", "irregular", "variable")
+#: What xarray calls variables and data arrays that have no name; others than it have to read and write them too.
+_UNNAMED = ("__values__", "__xarray_dataarray_variable__")
 _SEPARATORS = {"default": "/", "v2": "."}
 
 Meta = ArrayMeta | GroupMeta
@@ -499,7 +501,7 @@ def check_path(path: str) -> None:
     for name in path.split("/") if path else ():
         if not name.strip("."):
             reason = "it has nothing but dots"
-        elif name.startswith("__"):
+        elif name.startswith("__") and name not in _UNNAMED:
             reason = "names that start with '__' are reserved"
         elif name == NODE:
             reason = "that is the name of a metadata document"
