@@ -221,3 +221,62 @@ def test_several_files(tmp_path: Path) -> None:
     whole = xr.open_mfdataset(parts, engine="ndzarr")
     assert whole.chunks["time"] == (2, 2, 2)
     xr.testing.assert_allclose(whole.load(), climate()[["tas"]], atol=0.01)
+
+
+# ---- writing --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_round_trips_by_both_writers_and_engines(tmp_path: Path, zarr_format: int) -> None:
+    made = climate()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made.ndzarr.to_zarr(tmp_path / "ours", zarr_format=zarr_format)
+        made.to_zarr(tmp_path / "theirs", zarr_format=zarr_format)
+        written, expected = (xr.open_dataset(tmp_path / who, engine="zarr").load() for who in ("ours", "theirs"))
+        again = xr.open_dataset(tmp_path / "ours", engine="ndzarr").load()
+    xr.testing.assert_identical(written, expected)
+    xr.testing.assert_identical(again, expected)
+    for name, variable in expected.variables.items():
+        for key in ("chunks", "dtype", "scale_factor", "add_offset", "units", "calendar"):
+            assert written.variables[name].encoding.get(key) == variable.encoding.get(key), (name, key)
+
+
+def test_appending_and_regions(tmp_path: Path) -> None:
+    made = xr.Dataset({"a": (("t", "x"), np.arange(12.0).reshape(4, 3))}, coords={"t": np.arange(4), "x": np.arange(3)})
+    path = tmp_path / "a.zarr"
+    made.isel(t=slice(0, 2)).ndzarr.to_zarr(path)
+    made.isel(t=slice(2, 4)).ndzarr.to_zarr(path, append_dim="t")
+    xr.testing.assert_identical(xr.open_dataset(path, engine="ndzarr").load(), made)
+    (made.isel(t=slice(1, 3))[["a"]] * 10).drop_vars("x").ndzarr.to_zarr(path, region="auto")
+    found = xr.open_dataset(path, engine="ndzarr").a.values
+    np.testing.assert_array_equal(found, made.a.values * np.array([1, 10, 10, 1])[:, None])
+    with pytest.raises(FileExistsError):
+        made.ndzarr.to_zarr(path, mode="w-")
+
+
+def test_dask_blocks_that_share_a_chunk_are_refused(tmp_path: Path) -> None:
+    made = xr.Dataset({"a": ("x", np.arange(12.0))}).chunk(x=4)
+    with pytest.raises(ValueError, match="overlap"):
+        made.ndzarr.to_zarr(tmp_path / "a.zarr", encoding={"a": {"chunks": (6,)}})
+    made.ndzarr.to_zarr(tmp_path / "b.zarr", encoding={"a": {"chunks": (6,)}}, align_chunks=True)
+    xr.testing.assert_identical(xr.open_dataset(tmp_path / "b.zarr", engine="ndzarr").load(), made.compute())
+
+
+@pytest.mark.parametrize("view", [False, True], ids=["array", "view"])
+def test_a_stored_array_inside_a_variable(view: bool) -> None:
+    store = ndzarr.FaultStore(ndzarr.MemoryStore())
+    a = np.arange(12.0).reshape(4, 3)
+    z = ndzarr.array(a, store=store, chunks=(2, 2))
+    made = xr.DataArray(z.lazy[::-1] if view else z, dims=("y", "x"), name="a")
+    a = a[::-1] if view else a
+    store.clear()
+    assert "y: 4" in repr(made)
+    made._repr_html_()
+    assert not store.calls()
+    np.testing.assert_array_equal(made.compute().values, a)
+    np.testing.assert_array_equal((made + 1).values, a + 1)
+    np.testing.assert_allclose(made.mean("y").values, a.mean(axis=0))
+    assert float(made.max()) == 11.0
+    np.testing.assert_array_equal(made.isel(x=1).values, a[:, 1])
+    np.testing.assert_array_equal(made.load().values, a)
