@@ -44,7 +44,7 @@ class NdzarrBackendEntrypoint(BackendEntrypoint):
     open_dataset_parameters = (
         "filename_or_obj", "mask_and_scale", "decode_times", "concat_characters", "decode_coords", "drop_variables",
         "use_cftime", "decode_timedelta", "group", "mode", "consolidated", "storage_options", "zarr_format",
-        "use_zarr_fill_value_as_mask",
+        "use_zarr_fill_value_as_mask", "cache_members",
     )  # fmt: skip
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
@@ -70,8 +70,12 @@ class NdzarrBackendEntrypoint(BackendEntrypoint):
         storage_options: Mapping[str, Any] | None = None,
         zarr_format: int | None = None,
         use_zarr_fill_value_as_mask: bool | None = None,
+        cache_members: bool = True,
     ) -> Dataset:
-        """One group as a dataset. Raises FileNotFoundError (a NodeNotFoundError) where there is none."""
+        """One group as a dataset. Raises FileNotFoundError (a NodeNotFoundError) where there is none.
+
+        cache_members: taken as the zarr engine takes it; a dataset holds the members that there were when it was opened.
+        """
         opened, ours = _opened(filename_or_obj, group, mode, consolidated, storage_options, zarr_format)
         store = GroupStore(opened, masks=use_zarr_fill_value_as_mask, closes=ours)
         with close_on_error(store):
