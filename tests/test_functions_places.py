@@ -100,6 +100,7 @@ def test_a_view_that_repeats_elements_is_changed_once(workers: int) -> None:
         lambda a, out: np.fft.fft(a, out=out),
     ],
 )
+@pytest.mark.filterwarnings("ignore:numpy.fix is deprecated:DeprecationWarning")  # by NumPy 2.5
 @pytest.mark.parametrize("memory", [1, 1 << 20])
 def test_what_numpy_does_not_cast(call: Writing, memory: int) -> None:
     whole = np.arange(36).reshape(6, 6)
