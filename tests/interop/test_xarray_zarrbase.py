@@ -148,7 +148,7 @@ def adapted(cls: type) -> type:
 
 
 def _may_pass(found: Any) -> Any:
-    """A test of which xarray says that it fails, for the sake of zarr-python: with ours, or a newer one of that, it may pass."""
+    """A test of which xarray says that it fails, for the sake of zarr-python: with ours, or a newer one, it may pass."""
 
     @functools.wraps(found)
     def run(self: Any, *args: Any, **kwargs: Any) -> None:
