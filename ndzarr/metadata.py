@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ndzarr._typing import CodecSpec, DType, Json, Shape
@@ -76,6 +76,15 @@ class ArrayMeta:
                 field="dimension_names",
             )
 
+    def described(self, attributes: Mapping[str, Json], names: tuple[str | None, ...] | None) -> ArrayMeta:
+        """The same array with other attributes and, as many as it has axes, other names of them; all else is not checked again."""
+        made = object.__new__(ArrayMeta)
+        for name in _FIELDS:
+            object.__setattr__(made, name, getattr(self, name))
+        object.__setattr__(made, "attributes", attributes)
+        object.__setattr__(made, "dimension_names", names)
+        return made
+
     @property
     def ndim(self) -> int:
         """Axes."""
@@ -94,6 +103,9 @@ class ArrayMeta:
             if list(order or ()) == list(range(self.ndim))[::-1]:
                 return "F"
         return "C"
+
+
+_FIELDS = tuple(f.name for f in fields(ArrayMeta))
 
 
 @dataclass(frozen=True, slots=True)

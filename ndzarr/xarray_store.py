@@ -24,7 +24,7 @@ from ndzarr._typing import CodecSpec, DType, Json, Shape
 from ndzarr.codecs.argument import normalize
 from ndzarr.codecs.configuration import to_json
 from ndzarr.codecs.registry import kind_of
-from ndzarr.errors import ArgumentError, MetadataError
+from ndzarr.errors import ArgumentError, MemoryLimitError, MetadataError
 from ndzarr.grid import Edges
 from ndzarr.group import Group
 from ndzarr.keys import join
@@ -134,26 +134,35 @@ class EncodedCodec(dict[str, Any]):
     __hash__ = None  # as a dict
 
 
-def _sizes(chunks: tuple[int | Edges, ...]) -> tuple[int | tuple[int, ...], ...]:
-    return tuple(c if isinstance(c, int) else tuple(length for length, times in c.runs for _ in range(times)) for c in chunks)
+#: Up to this many chunk lengths along an axis are listed one by one.
+_MAX_LISTED = 10_000_000
 
 
 def _clipped(chunks: tuple[int | Edges, ...], shape: Shape) -> tuple[int | tuple[int, ...], ...]:
-    """Chunk lengths by axis, an int, or one for each chunk that holds an element: together they are the axis."""
-    found: list[int | tuple[int, ...]] = []
-    for sizes, length in zip(_sizes(chunks), shape, strict=True):
-        if isinstance(sizes, int):
-            found.append(sizes)
-            continue
-        lengths: list[int] = []
-        left = length
-        for size in sizes:
-            if left <= 0:
-                break
-            lengths.append(min(size, left))
-            left -= size
-        found.append(tuple(lengths) or (0,))
-    return tuple(found)
+    """Chunk lengths by axis: an int, or where they differ one for each chunk that holds an element, which together are the axis."""
+    return tuple([c if isinstance(c, int) else _listed(c, length) for c, length in zip(chunks, shape, strict=True)])
+
+
+def _listed(edges: Edges, length: int) -> int | tuple[int, ...]:
+    runs: list[tuple[int, int]] = []
+    left = length
+    for size, times in edges.runs:
+        whole = min(times, left // size) if size else 0
+        if whole:
+            runs.append((size, whole))
+            left -= size * whole
+        if left and whole < times and size:
+            runs.append((left, 1))
+            left = 0
+        if not left:
+            break
+    sizes = {size for size, _ in runs[:-1]}
+    if runs and (len(runs) == 1 or (len(sizes) == 1 and runs[-1][1] == 1 and runs[-1][0] <= runs[0][0])):
+        return runs[0][0]  # a regular grid after all, as xarray too has it
+    count = sum(times for _, times in runs)
+    if count > _MAX_LISTED:
+        raise MemoryLimitError(f"an axis has {count} chunk lengths to list", found=count, expected=_MAX_LISTED)
+    return tuple([size for size, times in runs for _ in range(times)]) or (0,)
 
 
 class _Encoding2:
@@ -236,6 +245,13 @@ class _Encoding3:
 ENCODINGS: dict[int, _Encoding2 | _Encoding3] = {2: _Encoding2(), 3: _Encoding3()}
 
 
+def _own(value: Any) -> Any:
+    """A value of an encoding that may be changed without changing that of another variable."""
+    if isinstance(value, EncodedCodec):
+        return EncodedCodec({**value, "configuration": dict(value["configuration"])} if "configuration" in value else value)
+    return tuple([_own(item) for item in value]) if type(value) is tuple and value and type(value[0]) is not int else value
+
+
 def _spec(found: Any) -> CodecSpec:
     if isinstance(found, CodecSpec):
         return found
@@ -290,12 +306,14 @@ class GroupStore(AbstractDataStore):
     masks: whether the fill value of an array is CF's `_FillValue` too; None is as the format has it.
     """
 
-    __slots__ = ("_closes", "_group", "_masks", "metas")
+    __slots__ = ("_closes", "_encodings", "_group", "_masks", "metas")
 
     def __init__(self, group: Group, *, masks: bool | None = None, closes: bool = False) -> None:
         self._group = group
         self._closes = closes
         self._masks = ENCODINGS[group.zarr_format].masks if masks is None else masks
+        # By the identity of the codecs, which arrays that are stored alike share; `metas` keeps them alive.
+        self._encodings: dict[tuple[Any, ...], dict[str, Any]] = {}
         #: The metadata of each array by name.
         self.metas: dict[str, ArrayMeta] = {}
         for name, meta in group.metadata_of_members():
@@ -310,7 +328,11 @@ class GroupStore(AbstractDataStore):
         path = join(self._group.path, name)
         how = ENCODINGS[meta.zarr_format]
         dimensions, attributes = how.dimensions(meta, path)
-        encoding = how.codecs(meta)
+        key = (id(meta.codecs), meta.chunks, meta.shape)
+        like = self._encodings.get(key)
+        if like is None:
+            like = self._encodings[key] = how.codecs(meta)
+        encoding = {name: _own(value) for name, value in like.items()}
         encoding["preferred_chunks"] = dict(zip(dimensions, encoding["chunks"], strict=True))
         if meta.dtype.kind == "T":
             encoding["dtype"] = meta.dtype

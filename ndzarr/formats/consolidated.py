@@ -10,6 +10,7 @@ A node's documents are a mapping of their names to JSON: {".zarray": {...}, ".za
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
@@ -32,12 +33,14 @@ class Consolidated:
     messages call the document. Names that no node can have are passed over.
     """
 
-    __slots__ = ("_children", "_name", "_nodes", "base")
+    __slots__ = ("_children", "_name", "_nodes", "_seen", "base")
 
     def __init__(self, base: str, name: str, nodes: Mapping[str, Documents]) -> None:
         self.base = base
         self._name = name
         self._nodes = {path: documents for path, documents in nodes.items() if not path or is_key(path)}
+        # Most arrays of a dataset differ from another in their attributes alone: by their documents without those.
+        self._seen: dict[bytes, ArrayMeta] = {}
         self._children: dict[str, list[str]] = {}
         for path in sorted(self._nodes):
             if path:
@@ -49,13 +52,31 @@ class Consolidated:
         relative = relative_path(path, self.base)
         documents = self._nodes.get(relative, {})
         if v3.NODE in documents:
-            return v3.node_from_json(documents[v3.NODE], f"{self._name}[{relative!r}]")
+            return self._node_v3(documents[v3.NODE], f"{self._name}[{relative!r}]")
         attributes = documents.get(v2.ATTRIBUTES, {})
         if v2.ARRAY in documents:
-            return v2.array_from_json(documents[v2.ARRAY], attributes, f"{self._name}[{join(relative, v2.ARRAY)!r}]")
+            return self._array_v2(documents[v2.ARRAY], attributes, f"{self._name}[{join(relative, v2.ARRAY)!r}]")
         if v2.GROUP in documents:
             return v2.group_from_json(documents[v2.GROUP], attributes, f"{self._name}[{join(relative, v2.GROUP)!r}]")
         return None
+
+    def _array_v2(self, document: Json, attributes: Mapping[str, Json], name: str) -> ArrayMeta:
+        key = _exact(document)
+        like = self._seen.get(key)
+        if like is not None:
+            return v2.array_like(like, attributes)
+        meta = self._seen[key] = v2.array_from_json(document, attributes, name)
+        return meta
+
+    def _node_v3(self, document: dict[str, Json], name: str) -> ArrayMeta | GroupMeta:
+        key = _exact({field: value for field, value in document.items() if field != "attributes"})
+        like = self._seen.get(key)
+        if like is not None:
+            return v3.array_like(like, document, name)
+        meta = v3.node_from_json(document, name)
+        if isinstance(meta, ArrayMeta):
+            self._seen[key] = meta
+        return meta
 
     def children(self, path: str) -> list[str]:
         """The names of the nodes directly under a group, sorted."""
@@ -81,6 +102,11 @@ class Consolidated:
     def documents(self) -> Mapping[str, Documents]:
         """Each node's documents by path relative to the group."""
         return self._nodes
+
+
+def _exact(document: Json) -> bytes:
+    """The same bytes for the same JSON only: 1, 1.0 and true, or 0.0 and -0.0, are equal to Python and not to us."""
+    return marshal.dumps(document, 2)  # of a version that shares nothing, and so does not depend on which objects are one
 
 
 def relative_path(path: str, above: str) -> str:

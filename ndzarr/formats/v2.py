@@ -97,6 +97,11 @@ def object_codec(codecs: Sequence[CodecSpec]) -> str | None:
     return next((name for name in ids if name in _OBJECT_CODECS), None)
 
 
+def array_like(meta: ArrayMeta, attributes: Mapping[str, Json]) -> ArrayMeta:
+    """What `array_from_json` gives for the document that `meta` came from and other attributes."""
+    return meta.described(attributes, _dimension_names(attributes, meta.ndim))
+
+
 def _dimension_names(attributes: Mapping[str, Json], ndim: int) -> tuple[str | None, ...] | None:
     """xarray's convention for v2; anything that is not such a list is somebody else's attribute."""
     names = attributes.get(_DIMENSIONS)

@@ -63,6 +63,11 @@ def array_from_json(document: Mapping[str, Json], name: str = NODE) -> ArrayMeta
     return located(name, lambda: _array(document))
 
 
+def array_like(meta: ArrayMeta, document: Mapping[str, Json], name: str = NODE) -> ArrayMeta:
+    """What `array_from_json` gives for a document that differs in its attributes alone from the one that `meta` came from."""
+    return meta.described(located(name, lambda: attributes_of(document)), meta.dimension_names)
+
+
 def read_group(data: Buffer, name: str = NODE) -> GroupMeta:
     """The GroupMeta of a `zarr.json` document; MetadataError also where it is an array's."""
     return group_from_json(parse(data, name), name)
