@@ -32,6 +32,8 @@ class Options:
     durable: a write returns only when it would survive power loss, on stores that keep files.
     exclusive: "auto" uses the best lock that the store has; True refuses a store that has none across processes.
     write_empty: write chunks that hold nothing but the fill value, which are otherwise left out (or deleted).
+    nan_attributes: write NaN and infinities among the attributes of format 3 bare, as zarr-python does, though JSON has no such
+    numbers and other readers may refuse the whole document; False refuses them by name. Datasets of xarray are written so.
     max_metadata: the largest metadata document read.
     max_object: the largest chunk object read where the format sets no bound of its own (strings, objects).
     """
@@ -44,6 +46,7 @@ class Options:
     durable: bool = False
     exclusive: Literal["auto"] | bool = "auto"
     write_empty: bool = False
+    nan_attributes: bool = False
     max_metadata: int = 64 * MiB
     max_object: int = 2048 * MiB - 1
 
@@ -53,7 +56,7 @@ class Options:
         self._check("max_result", limited, "'auto', None or an integer of at least 1")
         for name in ("max_load", "working_memory", "max_metadata", "max_object"):
             self._check(name, _count(getattr(self, name)), "an integer of at least 1")
-        for name in ("durable", "write_empty"):
+        for name in ("durable", "write_empty", "nan_attributes"):
             self._check(name, isinstance(getattr(self, name), bool), "True or False")
         self._check("missing", self.missing in get_args(Missing), "'fill', 'raise' or 'mask'")
         self._check("exclusive", isinstance(self.exclusive, bool) or self.exclusive == "auto", "'auto', True or False")

@@ -77,7 +77,7 @@ class ArrayMeta:
             )
 
     def described(self, attributes: Mapping[str, Json], names: tuple[str | None, ...] | None) -> ArrayMeta:
-        """The same array with other attributes and, as many as it has axes, other names of them; all else is not checked again."""
+        """The same array with other attributes, and other names of its axes, as many as those; not checked again."""
         made = object.__new__(ArrayMeta)
         for name in _FIELDS:
             object.__setattr__(made, name, getattr(self, name))

@@ -10,6 +10,7 @@ from typing import Any
 from xarray import Variable
 
 from ndzarr._typing import Shape
+from ndzarr.creation import auto_shards
 from ndzarr.errors import ArgumentError
 
 #: Lengths of blocks, by axis.
@@ -45,7 +46,13 @@ def chunks_to_write(chunks: Any, shards: Any, v: Variable, name: Hashable) -> Ch
         shards = tuple(shards)
     if isinstance(shards, tuple) and any(isinstance(n, list | tuple) for n in shards):
         raise _irregular("shards", shards, name)
-    return ChunksToWrite(_chunks(chunks, v, name), shards)
+    found = _chunks(chunks, v, name)
+    if isinstance(shards, tuple) and len(shards) != v.ndim:
+        shards = None  # of what this is a part of; as with chunks, those are no wish for this
+    if found is not None and (shards is True or (isinstance(shards, str) and shards == "auto")):
+        # Known here, since blocks that are written at once may not share a shard.
+        shards = auto_shards(v.shape, tuple(max(1, c) for c in found), v.dtype.itemsize)
+    return ChunksToWrite(found, shards)
 
 
 def _chunks(wanted: Any, v: Variable, name: Hashable) -> Shape | None:
@@ -125,22 +132,17 @@ def aligned(v: Variable, objects: Shape, region: Sequence[slice]) -> Variable:
 def _snapped(blocks: tuple[int, ...], unit: int, start: int) -> tuple[int, ...]:
     """The lengths of blocks whose inner borders, counted from `start` elements before the first, are multiples of `unit`.
 
+    Each is less than one unit longer than one that there was, or less than two units long.
+
     >>> _snapped((3, 5, 3, 1), 3, 0)
     (3, 3, 3, 3)
     >>> _snapped((4, 4, 4), 5, 2)
     (3, 5, 4)
     """
-    total = sum(blocks)
-    longest = max(unit, *blocks, 1)
     stops: list[int] = []
-    last = 0
-    wanted = [*accumulate(blocks)]
-    for border in wanted[:-1]:
+    for border in list(accumulate(blocks))[:-1]:
         below = (start + border) // unit * unit - start
-        if below <= last and border - last < unit:
-            below = below + unit if below <= last else below
-        if last < below < total and below - last <= longest + unit:
+        if below > (stops[-1] if stops else 0):
             stops.append(below)
-            last = below
-    stops.append(total)
+    stops.append(sum(blocks))
     return tuple(stop - at for at, stop in zip([0, *stops], stops, strict=False))

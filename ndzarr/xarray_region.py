@@ -12,7 +12,7 @@ from xarray import Dataset, Variable, conventions
 from ndzarr.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from ndzarr.xarray_writer import WritableStore
+    from ndzarr.xarray_writable import WritableStore
 
 _MODES = ("w", "w-", "a", "a-", "r+")
 
@@ -74,7 +74,7 @@ def _found(target: WritableStore, dataset: Dataset, dim: Hashable) -> slice:
     """Where the values of a dimension's coordinate stand in the one that is stored."""
     if dim not in dataset.variables:
         return slice(0, dataset.sizes[dim])
-    stored = conventions.decode_cf_variable(dim, target.existing.variable(str(dim)).compute())
+    stored = conventions.decode_cf_variable(dim, target.existing_variable(dim).compute())
     places = pd.Index(stored.data).get_indexer(dataset[dim].data)
     if (places == -1).any():
         raise KeyError(

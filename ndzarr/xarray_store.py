@@ -139,7 +139,7 @@ _MAX_LISTED = 10_000_000
 
 
 def _clipped(chunks: tuple[int | Edges, ...], shape: Shape) -> tuple[int | tuple[int, ...], ...]:
-    """Chunk lengths by axis: an int, or where they differ one for each chunk that holds an element, which together are the axis."""
+    """Chunk lengths by axis: an int, or where they differ one for each chunk, which together are the axis."""
     return tuple([c if isinstance(c, int) else _listed(c, length) for c, length in zip(chunks, shape, strict=True)])
 
 

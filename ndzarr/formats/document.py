@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ndzarr import config
 from ndzarr._typing import Buffer, Json, Shape
 from ndzarr.errors import ArgumentError, MetadataError
 from ndzarr.metadata import MAX_LENGTH, MAX_NDIM
@@ -134,11 +135,14 @@ def dump_node(document: Mapping[str, Json]) -> bytes:
 
 
 def refuse_nan(value: Json, where: str) -> None:
-    """Raise ArgumentError, naming the place, for a NaN or infinity: JSON has none, and no reader of format 3 need take them."""
-    if isinstance(value, float) and not math.isfinite(value):
+    """Raise ArgumentError, naming the place, for a NaN or infinity: JSON has none, and no reader of format 3 need take them.
+
+    `options(nan_attributes=True)` lets them pass.
+    """
+    if isinstance(value, float) and not math.isfinite(value) and not config.current().nan_attributes:
         raise ArgumentError(
-            f"{where} is {value!r}, which JSON cannot hold; write a string or null in its place, or use zarr_format=2, which "
-            "holds it bare",
+            f"{where} is {value!r}, which JSON cannot hold; write a string or null in its place, use zarr_format=2, which "
+            "holds it bare, or options(nan_attributes=True)",
             field=where,
             found=value,
         )

@@ -25,7 +25,8 @@ with warnings.catch_warnings():
 
 from ndzarr import creation
 from ndzarr.xarray_backend import NdzarrBackendEntrypoint
-from ndzarr.xarray_writer import WritableStore, open_writable, to_zarr
+from ndzarr.xarray_writable import WritableStore
+from ndzarr.xarray_writer import open_writable, to_zarr
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -125,7 +126,7 @@ class Ours:
     def create_store(self, cache_members: bool = False) -> Iterator[WritableStore]:
         with self.create_zarr_target() as target:
             store = open_writable(target, "w")
-            yield Written(store.group, "w")
+            yield Written(store.group, "w", pending=True)
 
 
 def adapted(cls: type) -> type:
