@@ -62,7 +62,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     counts: dict[str, int] = {}
     for reports in terminalreporter.stats.values():
         for report in reports:
-            if getattr(report, "when", None) == "call":
+            if getattr(report, "when", None) == "call" and report.passed:
                 for name, number in report.user_properties:
                     if name.startswith("count: "):
                         counts[name[7:]] = counts.get(name[7:], 0) + number
