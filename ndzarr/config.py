@@ -33,7 +33,7 @@ class Options:
     exclusive: "auto" uses the best lock that the store has; True refuses a store that has none across processes.
     write_empty: write chunks that hold nothing but the fill value, which are otherwise left out (or deleted).
     nan_attributes: write NaN and infinities among the attributes of format 3 bare, as zarr-python does, though JSON has no such
-    numbers and other readers may refuse the whole document; False refuses them by name. Datasets of xarray are written so.
+    numbers and other readers may refuse the whole document; False refuses them by name.
     max_metadata: the largest metadata document read.
     max_object: the largest chunk object read where the format sets no bound of its own (strings, objects).
     """

@@ -24,6 +24,7 @@ from ndzarr.creation import planned_array, put_node
 from ndzarr.duck import DuckArray
 from ndzarr.errors import ArgumentError
 from ndzarr.formats.document import attribute_mapping
+from ndzarr.formats.newarray import make_group
 from ndzarr.group import Group
 from ndzarr.keys import join, normalize_path
 from ndzarr.metadata import ArrayMeta, GroupMeta
@@ -195,32 +196,28 @@ class WritableStore(AbstractWritableDataStore):
         encoded |= self._encode_as_stored({name: v for name, v in variables.items() if name in old})
         if self._mode == "a-" and self._append_dim is not None:
             encoded = {name: v for name, v in encoded.items() if name not in old or self._append_dim in v.dims}
-        # CF's `missing_value` and `valid_max` may be NaN and infinite, and zarr-python writes them.
-        with config.options(nan_attributes=True):
-            described = _json_attributes(attributes)
-            planned = [
-                self._plan(name, v, found.get(_encode_variable_name(name)) if name in old else None, name in checked)
-                for name, v in encoded.items()
-            ]
+        described = make_group(self.group.path, _json_attributes(attributes), self.group.zarr_format)
+        planned = [
+            self._plan(name, v, found.get(_encode_variable_name(name)) if name in old else None, name in checked)
+            for name, v in encoded.items()
+        ]
         return lambda writer: self._write(described, planned, writer)
 
-    def _write(self, attributes: dict[str, Json], planned: Sequence[_Planned], writer: ArrayWriter) -> None:
+    def _write(self, described: GroupMeta, planned: Sequence[_Planned], writer: ArrayWriter) -> None:
         store, path = self.group.store, self.group.path
-        with config.options(nan_attributes=True):
-            if self._pending:
-                meta = GroupMeta(attributes, self.group.zarr_format)
-                put_node(store, path, meta, overwrite=self._mode == "w")
-                self.group = handle(store, path, meta)
-                self._pending = False
-            elif self._mode != "r+":
-                self.group.attrs.put(attributes)
-            for one in planned:
-                if one.new is not None:
-                    put_node(store, one.array.path, one.new, overwrite=self._mode == "w")
-                if one.grown is not None:
-                    one.array.resize(one.grown)
-                target = one.array if one.write_empty is None else _Target(one.array, one.write_empty)
-                writer.add(one.data, target, one.region)
+        if self._pending:
+            put_node(store, path, described, overwrite=self._mode == "w")
+            self.group = handle(store, path, described)
+            self._pending = False
+        elif self._mode != "r+":
+            self.group.attrs.put(described.attributes)
+        for one in planned:
+            if one.new is not None:
+                put_node(store, one.array.path, one.new, overwrite=self._mode == "w")
+            if one.grown is not None:
+                one.array.resize(one.grown)
+            target = one.array if one.write_empty is None else _Target(one.array, one.write_empty)
+            writer.add(one.data, target, one.region)
 
     def _check_names(self, variables: Mapping[Any, Any], found: Mapping[str, ArrayMeta]) -> None:
         if self._mode == "r+":

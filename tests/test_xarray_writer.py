@@ -86,7 +86,8 @@ def test_attributes_that_are_no_numbers_of_json(tmp_path: Path, zarr_format: int
     made = GOOD.assign_attrs(nan=np.nan)
     made["a"].attrs["valid_max"] = math.inf
     made["a"].encoding |= {"missing_value": np.nan, "_FillValue": np.nan}
-    made.ndzarr.to_zarr(tmp_path / "a")
+    with ndzarr.options(nan_attributes=True):
+        made.ndzarr.to_zarr(tmp_path / "a")
     for engine in ("ndzarr", "zarr"):
         found = xr.open_dataset(tmp_path / "a", engine=engine)
         assert math.isnan(found.attrs["nan"])
@@ -97,6 +98,26 @@ def test_attributes_that_are_no_numbers_of_json(tmp_path: Path, zarr_format: int
     if zarr_format == 3:
         with pytest.raises(ValueError, match="nan_attributes"):
             again["a"].attrs["more"] = math.nan
+
+
+@pytest.mark.formats(3)
+@pytest.mark.parametrize("mode", ["w", "a"])
+@pytest.mark.parametrize("place", ["dataset", "array", "tree"])
+def test_what_strict_json_has_no_number_for_is_refused_and_destroys_nothing(
+    tmp_path: Path, zarr_format: int, place: str, mode: str
+) -> None:
+    GOOD.ndzarr.to_zarr(tmp_path / "a")
+    before = {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()}
+    made: Any = GOOD.copy(deep=True).rename(a="b")
+    if place == "array":
+        made["b"].attrs["valid_max"] = math.inf
+    else:
+        made.attrs["limits"] = [0.0, math.nan]
+    if place == "tree":
+        made = xr.DataTree.from_dict({"/": GOOD, "/in": made})
+    with pytest.raises((ValueError, TypeError), match="nan_attributes"):
+        made.ndzarr.to_zarr(tmp_path / "a", mode=mode)
+    assert {path: path.read_bytes() for path in (tmp_path / "a").rglob("*") if path.is_file()} == before
 
 
 # ---- blocks and objects --------------------------------------------------------------------------------
