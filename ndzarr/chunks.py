@@ -21,7 +21,7 @@ from ndzarr.fillvalue import element, is_fill
 from ndzarr.layout import Layout, Shard
 from ndzarr.memory import room
 from ndzarr.plan import AxisIndex, Part
-from ndzarr.scatter import fill, lift, lower, put, take
+from ndzarr.scatter import fill, lift, lower, put, stretch, take
 from ndzarr.shards import Found
 
 #: Copying decoded bytes to their place.
@@ -129,6 +129,22 @@ class Chunks:
                 return
         chunk = self.decode(pipeline, data, scratch.array(pipeline.chunk), coords, inner)
         take(part, chunk if field is None else field_of(chunk, field), out)
+
+    def divide(self, part: Part, data: Buffer, pipeline: Pipeline, result: Result) -> bool:
+        """Put the part's share in its place by decoding no more of the chunk than that takes; False where all of it is needed.
+
+        Safe: `Pipeline.stretch` gives exactly the bytes asked for, or None, and `scatter.stretch` says which they are and how
+        the elements lie in them, as it does for raw chunks.
+        """
+        wanted = stretch(part, pipeline.chunk) if part.simple and result.field is None else None
+        if wanted is None:
+            return False
+        first, nbytes, shape, strides = wanted
+        piece = pipeline.stretch(data, first, nbytes)
+        if piece is None:
+            return False
+        result.out[part.target or ...] = np.ndarray(shape, self.layout.dtype, piece, 0, strides)
+        return True
 
     def missing(self, part: Part, result: Result, coords: Coords, inner: Coords | None = None) -> None:
         """Put fill values in the part's place and note that in the mask, or raise MissingChunkError, as `options` say."""

@@ -19,6 +19,7 @@ import numpy as np
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Coords, Key, NDArray
 from ndzarr.chunks import Chunks, Result, Scratch, ShardReader, ShardWriter, decode_ns
+from ndzarr.codecs.base import ChunkSpec
 from ndzarr.codecs.sharding_indexed import MISSING, Index
 from ndzarr.crew import THREADS_FROM_NS, Ledger, crew_size, share
 from ndzarr.errors import ArgumentError, CorruptChunkError
@@ -29,11 +30,13 @@ from ndzarr.layout import Cell, Layout, Shard
 from ndzarr.memory import check_result, room
 from ndzarr.metadata import ArrayMeta
 from ndzarr.plan import Part, count_parts, plan, within
+from ndzarr.points import clusters
 from ndzarr.scatter import Stretch, fill, lift, lower, put, stretch
-from ndzarr.selection import Point, Selection
+from ndzarr.selection import Point, Selection, Span
 from ndzarr.shards import Answer, Found, Indices, fetch, index_range
+from ndzarr.shortcuts import PartReader, PointReader, TileReader
 from ndzarr.stores.base import Store
-from ndzarr.tiles import Tile, TileReader, part_of, tiles
+from ndzarr.tiles import tiles
 
 #: How many chunks an error lists.
 _TOLD = 1000
@@ -90,7 +93,7 @@ class Engine:
         out = room(selection.work_shape, dtype, f"a result of shape {selection.shape}")
         mask = np.zeros(out.shape, np.bool_) if masked and options.missing == "mask" else None
         result = Result(out, field, options, mask)
-        if out.size and not (field is None and self._read_tiles(selection, result)):
+        if out.size and not (field is None and self._read_short(selection, result)):
             share(plan(selection, self.layout.objects), _Reader(self, result), self._part_ns(selection), options.workers)
         trailing = out.shape[len(selection.work_shape) :]  # of a field that is itself an array
         array = out.reshape(selection.shape + trailing)
@@ -98,28 +101,42 @@ class Engine:
             array = self._chunks.masked(array, mask.reshape(array.shape), field)
         return array[()] if selection.scalar else array
 
-    def _read_tiles(self, selection: Selection, result: Result) -> bool:
-        """Read by tiles, the way of a rectangle of plain chunks in a store of ours; False where that is not what it is.
+    def _read_short(self, selection: Selection, result: Result) -> bool:
+        """Read the way of `shortcuts`: plain chunks of a store of ours; False where that is not what it is.
 
-        Safe: it differs from the general way in what `tiles.TileReader`, `Pipeline.quick` and `Store.shortcut` say only, and
-        what any of them does not take at once is read the general way. Keys are checked by that of the last chunk: they differ
-        in digits, and none has more of them.
+        Safe: it differs from the general way in what `shortcuts`, `Pipeline.quick` and `Store.shortcut` say only, and what any
+        of them does not take at once is read the general way. Keys are checked by that of the last chunk: they differ in
+        digits, and none has more of them.
         """
         layout = self.layout
-        found = tiles(selection, layout)
-        if found is None:
+        cell = layout.uniform
+        if cell is None or cell.shard is not None:
             return False
-        count, items = found
-        pipeline = layout.uniform.pipeline  # type: ignore[union-attr]  # there are no tiles of another layout
+        pipeline, grid, key, out = cell.pipeline, layout.objects, layout.key, result.out
         fetch = self.store.shortcut(self._chunks.most(pipeline) + 1)
         if fetch is None or pipeline.quick() is None:
             return False
-        check_key(layout.key(tuple([axis.count - 1 for axis in layout.objects.axes])))
 
-        def general(tile: Tile) -> None:
-            self._read_part(part_of(tile, layout), result, Scratch())
+        def general(part: Part) -> None:
+            self._read_part(part, result, Scratch())
 
-        work = TileReader(fetch, pipeline, result.out, general)
+        work: Any
+        found: tuple[int, Iterator[Any]] | None
+        if selection.gather_axis is not None:
+            found = clusters(selection, grid, key)
+            work = PointReader(fetch, pipeline, out, grid, general)
+        else:
+            found = tiles(selection, grid, key, whole=pipeline.raw)
+            work = TileReader(fetch, pipeline, out, grid, general)
+        if found is None:
+            if pipeline.raw and all(type(pick) in (Point, Span) for pick in selection.picks):
+                return False  # of raw chunks the general way fetches only the bytes wanted
+            found = count_parts(selection, grid), plan(selection, grid)
+            work = PartReader(fetch, pipeline, out, key, general)
+        count, items = found
+        if pipeline.divisible and 2 * out.size < count * pipeline.chunk.size and type(work) is TileReader:
+            return False  # of such chunks it decodes only the blocks wanted
+        check_key(key(tuple([axis.count - 1 for axis in grid.axes])))
         share(items, work, self._part_ns(selection), result.options.workers, count=count)
         return True
 
@@ -137,16 +154,29 @@ class Engine:
             local.append(i - axis.start(coord))
         spot = tuple(coords)
         cell = layout.uniform or layout.cell(spot)
-        if cell.shard is not None or (masked and layout.dtype.names and config.current().missing == "mask"):
+        if masked and layout.dtype.names and config.current().missing == "mask":
             # A record of a masked array has a mask for each field.
             return self.read(Selection(tuple([Point(i) for i in index]), (), (), scalar=True), masked=masked)
         pipeline = cell.pipeline
-        if pipeline.raw:
-            offset = 0
-            for step, extent in zip(local, cell.chunk.shape, strict=True):
-                offset = offset * extent + step
+        inner: Coords | None = None
+        if cell.shard is not None:
+            axes = cell.shard.grid.axes
+            inner = tuple([axis.find(i) for axis, i in zip(axes, local, strict=True)])
+            position = cell.shard.position(inner)
+            found = self._fetch(spot, cell, cell.shard, (position,))
+            data = None if found is None else found.get(position)
+            if data is not None:
+                place = tuple([i - axis.start(coord) for axis, i, coord in zip(axes, local, inner, strict=True)])
+                decode = cell.shard.pipeline.quick()
+                chunk = None if decode is None else decode(data)
+                if chunk is None:
+                    chunk = self._chunks.decode(cell.shard.pipeline, data, None, spot, inner)
+                return _own(chunk[place])
+            if found is None:
+                inner = None  # it is the shard that is missing
+        elif pipeline.raw:
             dtype = layout.dtype
-            offset *= dtype.itemsize
+            offset = _offset(local, cell.chunk)
             data = self.store.get(layout.key(spot), ByteRange(offset, offset + dtype.itemsize))
             if data is not None:
                 if len(data) != dtype.itemsize:
@@ -155,8 +185,12 @@ class Engine:
         else:
             data = self.store.get(layout.key(spot), self._range or self._chunks.reach(pipeline))
             if data is not None:
+                if pipeline.divisible:
+                    one = pipeline.stretch(data, _offset(local, cell.chunk), layout.dtype.itemsize)
+                    if one is not None:
+                        return _own(np.frombuffer(one, layout.dtype)[0])
                 return _own(self._chunks.decode(pipeline, data, None, spot)[tuple(local)])
-        if self._chunks.allowed(spot, config.current()) and masked:
+        if self._chunks.allowed(spot, config.current(), inner) and masked:
             return np.ma.masked
         return _own(element(layout.fill, layout.dtype)[()]) if layout.dtype.kind == "O" else _own(layout.fill)
 
@@ -173,7 +207,7 @@ class Engine:
         data = self.store.get(layout.key(part.coords), self._range or self._chunks.reach(cell.pipeline))
         if data is None:
             self._chunks.missing(part, result, part.coords)
-        else:
+        elif not (cell.pipeline.divisible and self._chunks.divide(part, data, cell.pipeline, result)):
             self._chunks.unpack(part, data, cell.pipeline, result, scratch, part.coords)
 
     def _read_stretch(self, part: Part, wanted: Stretch, result: Result) -> None:
@@ -194,14 +228,32 @@ class Engine:
 
     def _read_shard(self, part: Part, cell: Cell, shard: Shard, result: Result) -> None:
         """Read the inner chunks of one shard that a part touches, and no more of it than they take."""
-        parts = list(plan(within(part), shard.grid))
-        found = self._fetch(part.coords, cell, shard, [shard.position(inner.coords) for inner in parts])
+        selection, grid = within(part), shard.grid
+        pipeline = shard.pipeline
+        short: tuple[int, Iterator[Any]] | None = None
+        if result.field is None and pipeline.quick() is not None:
+            if selection.gather_axis is None:
+                short = tiles(selection, grid, shard.position)
+            else:
+                short = clusters(selection, grid, shard.position)
+        if short is None:
+            parts = list(plan(selection, grid))
+            items: list[Any] = parts
+            positions = [shard.position(inner.coords) for inner in parts]
+        else:
+            items = list(short[1])
+            positions = [item[1] for item in items]
+        found = self._fetch(part.coords, cell, shard, positions)
         if found is None:
             self._chunks.missing(part, result, part.coords)
             return
         place = result.lift(part)
-        work = ShardReader(self._chunks, part.coords, shard, found, place)
-        share(iter(parts), work, decode_ns(shard.pipeline), result.options.workers, count=len(parts))
+        general = ShardReader(self._chunks, part.coords, shard, found, place)
+        work: Any = general
+        if short is not None:
+            reader = TileReader if selection.gather_axis is None else PointReader
+            work = reader(found.getter(), pipeline, place.out, grid, lambda one: general(iter([one])))
+        share(iter(items), work, decode_ns(pipeline), result.options.workers, count=len(items))
         result.lower(part, place)
 
     def _fetch(self, coords: Coords, cell: Cell, shard: Shard, positions: Sequence[int]) -> Found | None:
@@ -499,6 +551,14 @@ def stretch_of(part: Part, cell: Cell, field: Field | None) -> Stretch | None:
     if not cell.pipeline.raw or not part.simple or field is not None or (part.whole and part.target):
         return None
     return stretch(part, cell.chunk)
+
+
+def _offset(local: Sequence[int], chunk: ChunkSpec) -> int:
+    """Where an element lies in the memory of a chunk, in bytes."""
+    offset = 0
+    for step, extent in zip(local, chunk.shape, strict=True):
+        offset = offset * extent + step
+    return offset * chunk.dtype.itemsize
 
 
 def _own(scalar: Any) -> Any:

@@ -50,7 +50,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Cut:
+class Cut:
     """One chunk's share of one axis; `target` is None where the axis is dropped."""
 
     coord: int
@@ -129,16 +129,16 @@ def within(part: Part) -> Selection:
     return Selection(tuple(picks), shape, shape, part.gather_axis)
 
 
-def _cuts(pick: Point | Span | Take | Gather, axis: Axis) -> Sequence[_Cut]:
+def _cuts(pick: Point | Span | Take | Gather, axis: Axis) -> Sequence[Cut]:
     if type(pick) is Span:
-        return _cut_span(pick, axis)
+        return cut_span(pick, axis)
     if type(pick) is Point:
         coord = axis.find(pick.index)
-        return [_Cut(coord, pick.index - axis.start(coord), None, axis.valid(coord) == 1)]
+        return [Cut(coord, pick.index - axis.start(coord), None, axis.valid(coord) == 1)]
     return _cut_take(pick.indices, axis)  # type: ignore[union-attr]  # Gathers were taken out before
 
 
-def _cut_span(span: Span, axis: Axis) -> list[_Cut]:
+def cut_span(span: Span, axis: Axis) -> list[Cut]:
     """Cut a lattice at the chunk borders; chunks that a large step jumps over are never visited."""
     cuts = []
     start, step, count = span.start, span.step, span.count
@@ -159,19 +159,19 @@ def _cut_span(span: Span, axis: Axis) -> list[_Cut]:
             # Element `done` of the lattice is element `count - 1 - done` of the result.
             last = count - done - here - 1
             target = slice(count - 1 - done, last if last >= 0 else None, -1)
-        cuts.append(_Cut(coord, source, target, here == valid))
+        cuts.append(Cut(coord, source, target, here == valid))
         done += here
     return cuts
 
 
-def _cut_take(indices: IntpArray, axis: Axis) -> list[_Cut]:
+def _cut_take(indices: IntpArray, axis: Axis) -> list[Cut]:
     """Group an index array by chunk, keeping its order within each."""
     cuts = []
     for coord, positions in _groups(axis.find_many(indices)):
         local = indices[positions] - axis.start(coord)
         valid = axis.valid(coord)
         whole = local.size == valid and np.unique(local).size == valid
-        cuts.append(_Cut(coord, local, positions, whole))
+        cuts.append(Cut(coord, local, positions, whole))
     return cuts
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from ndzarr._typing import Buffer, ByteRange, Key
-from ndzarr.codecs.sharding_indexed import Index, ShardingCodec
+from ndzarr.codecs.sharding_indexed import MISSING, Index, ShardingCodec
 from ndzarr.errors import CorruptChunkError
 
 #: Chunks that are no further apart than this are read as one range: below it one more request costs more than the bytes.
@@ -47,6 +47,19 @@ class Found:
             return self.chunks.get(position)
         place = self.codec.check_entry(self.index, position, len(self.data))
         return None if place is None else memoryview(self.data)[place[0] : place[0] + place[1]]
+
+    def getter(self) -> Callable[[int], Buffer | None]:
+        """`get`, for many positions that are looked up once each; entries were checked when the whole object came."""
+        if self.data is None:
+            return self.chunks.get
+        view = memoryview(self.data)
+        places = self.index.tolist()
+
+        def get(position: int) -> Buffer | None:
+            offset, length = places[position]
+            return None if offset == MISSING else view[offset : offset + length]
+
+        return get
 
 
 def index_range(codec: ShardingCodec) -> ByteRange:
@@ -169,6 +182,9 @@ class Indices:
     def keep(self, key: Key, tag: Hashable, index: Index) -> None:
         """Keep an index, and forget those that were not used for longest."""
         with self._lock:
+            held = self._held.get(key)
+            if held is not None and held[1] is index:
+                return  # the one that was got from here
             self._forget(key)
             # A copy: a view would keep the whole shard in memory.
             self._held[key] = tag, index.copy()

@@ -141,6 +141,14 @@ class BytesBytesCodec(Codec):
         """
         return None
 
+    def divisible(self, size: int) -> bool:
+        """Whether `stretch` may be cheaper than `decode` for `size` decoded bytes."""
+        return False
+
+    def stretch(self, data: Buffer, first: int, nbytes: int, size: int) -> Buffer | None:
+        """The decoded bytes `[first, first + nbytes)` of `size`, at less cost than all; None or an error: ask `decode`."""
+        return None
+
     @abstractmethod
     def encode(self, data: Buffer) -> Buffer:
         """`data` (bytes or a flat memoryview of bytes; an array where `typed`) -> one contiguous buffer."""

@@ -22,6 +22,8 @@ blosc.use_threads = False
 
 #: What blosc 1 can hold: sizes in its header are signed 32-bit, and 16 bytes are the header.
 MAX_NBYTES = (1 << 31) - 1 - 16
+#: Under so many decoded bytes there is one block, or no gain.
+_DIVISIBLE_FROM = 1 << 16
 _HEADER = struct.Struct("<BBBBIII")
 _SHUFFLES = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
 _WORDS = {number: word for word, number in _SHUFFLES.items()}
@@ -121,6 +123,40 @@ class BloscCodec(BytesBytesCodec):
             return None if flags >> 5 == _SNAPPY else blosc.decompress(data)
 
         return decode
+
+    def divisible(self, size: int) -> bool:
+        return size >= _DIVISIBLE_FROM
+
+    def stretch(self, data: Buffer, first: int, nbytes: int, size: int) -> Buffer | None:
+        flags, _ = _check(data, size, size)
+        view = memoryview(data)
+        if flags & _MEMCPYED:
+            return view[16 + first : 16 + first + nbytes]
+        block = int.from_bytes(view[8:12], "little")
+        count = -(-size // block)
+        start, stop = first // block, -(-(first + nbytes) // block)
+        if stop == count and size % block and start:
+            start = min(start, stop - 2)  # a short block by itself would be decoded as a whole one
+        if flags >> 5 == _SNAPPY or 4 * (stop - start) > 3 * count:
+            return None
+        # A container of those blocks alone. Safe: each begins where the header says, and ends before the next one in the
+        # object begins; what goes to c-blosc is held to these bytes as a whole container is to its own.
+        begins = np.frombuffer(view, "<i4", count, 16)
+        ends = np.append(np.sort(begins), len(view))
+        ends = ends[np.searchsorted(ends, begins[start:stop], "right")]
+        if begins.min() < 16 + 4 * count or begins.max() >= len(view):
+            return None
+        pieces = [view[a:b] for a, b in zip(begins[start:stop].tolist(), ends.tolist(), strict=True)]
+        at = 16 + 4 * len(pieces)
+        places = []
+        for piece in pieces:
+            places.append(at)
+            at += len(piece)
+        version, inner, _, typesize, *_ = _HEADER.unpack_from(view)
+        held = min(size, stop * block) - start * block
+        header = _HEADER.pack(version, inner, flags, typesize, held, block, at)
+        part = blosc.decompress(b"".join([header, np.array(places, "<i4").tobytes(), *pieces]))
+        return memoryview(part)[first - start * block : first - start * block + nbytes] if len(part) == held else None
 
     def decode(self, data: Buffer, *, size: int | None, limit: int, out: Buffer | None = None) -> Buffer:
         flags, nbytes = _check(data, size, limit)

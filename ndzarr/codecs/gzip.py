@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ndzarr._typing import Buffer, Json
 from ndzarr.codecs.base import BytesBytesCodec
 from ndzarr.codecs.configuration import Fields
-from ndzarr.codecs.inflate import GZIP, inflate
+from ndzarr.codecs.inflate import GZIP, inflate, inflate_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,9 @@ class GzipCodec(BytesBytesCodec):
     def encode(self, data: Buffer) -> Buffer:
         # Not `gzip.GzipFile`, as numcodecs does: it writes the time of day, so that equal chunks would differ.
         return zlib.compress(data, self.level, wbits=GZIP)
+
+    def quick(self, size: int) -> Callable[[Buffer], Buffer | None] | None:
+        return inflate_whole(size, gzip=True)
 
     def decode(self, data: Buffer, *, size: int | None, limit: int, out: Buffer | None = None) -> Buffer:
         return inflate(data, size, limit, gzip=True)

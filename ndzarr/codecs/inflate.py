@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
@@ -23,6 +24,13 @@ def inflate(data: Buffer, size: int | None, limit: int, *, gzip: bool) -> Buffer
         if content is not None:
             return content
     return unpack(partial(_decompressors().decompressobj, GZIP if gzip else ZLIB), data, limit, several=gzip)
+
+
+def inflate_whole(size: int, *, gzip: bool) -> Callable[[Buffer], Buffer | None] | None:
+    """A function that decodes a stream of `size` bytes, or gives None for any that is odd; None without libdeflate."""
+    if not size or _libdeflate() is None:
+        return None
+    return lambda data: _whole(data, size, gzip)
 
 
 def _whole(data: Buffer, size: int, gzip: bool) -> Buffer | None:

@@ -25,7 +25,8 @@ class Pipeline:
     codecs: the bound codecs, in the order in which they encode. chunk: what is encoded. raw: an object is the chunk's
     elements and nothing else, so that ranges of it can be read. max_encoded: the most bytes that a correct writer makes
     of a chunk (exactly that many where `raw`), None where there is no bound. encoded_size: how many bytes every chunk makes,
-    None where that depends on its values. decode_ns: estimated time to decode one chunk on one thread.
+    None where that depends on its values. divisible: `stretch` may give some bytes of a chunk without the others. decode_ns:
+    estimated time to decode one chunk on one thread.
     """
 
     __slots__ = (
@@ -39,6 +40,7 @@ class Pipeline:
         "chunk",
         "codecs",
         "decode_ns",
+        "divisible",
         "encoded_size",
         "max_encoded",
         "raw",
@@ -86,6 +88,7 @@ class Pipeline:
         self.raw = plain and not self._filters and not steps
         #: The last step of decoding may write into the caller's array: its bytes are the array's.
         self._direct = plain and not self._filters and chunk.nbytes > 0
+        self.divisible = self._direct and len(self._packers) == 1 and self._packers[0].divisible(chunk.nbytes)
         self.decode_ns = sum(c.decode_ns + c.decode_ns_per_byte * chunk.nbytes for c in self.codecs)
 
     def encode(self, array: NDArray) -> Buffer:
@@ -201,6 +204,19 @@ class Pipeline:
             return None if plain is None or len(plain) != nbytes else np.ndarray(shape, dtype, plain)
 
         return decode
+
+    def stretch(self, data: Buffer, first: int, nbytes: int) -> Buffer | None:
+        """The bytes `[first, first + nbytes)` of a chunk's memory, the rest of it not decoded; None: decode all of it.
+
+        Only where `divisible`. It gives None for a damaged object too: ask `decode`, which says what is wrong with it.
+        """
+        if self._plain is None or len(data) > (self.max_encoded or 0):
+            return None
+        try:
+            piece = self._packers[0].stretch(data, first, nbytes, self._plain[2])
+        except Exception:
+            return None
+        return None if piece is None or len(piece) != nbytes else piece
 
     def __repr__(self) -> str:
         return f"Pipeline({', '.join(codec.name for codec in self.codecs)})"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ndzarr._typing import Buffer, Json
 from ndzarr.codecs.base import BytesBytesCodec
 from ndzarr.codecs.configuration import Fields
-from ndzarr.codecs.inflate import inflate
+from ndzarr.codecs.inflate import inflate, inflate_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,9 @@ class ZlibCodec(BytesBytesCodec):
 
     def encode(self, data: Buffer) -> Buffer:
         return zlib.compress(data, self.level)
+
+    def quick(self, size: int) -> Callable[[Buffer], Buffer | None] | None:
+        return inflate_whole(size, gzip=False)
 
     def decode(self, data: Buffer, *, size: int | None, limit: int, out: Buffer | None = None) -> Buffer:
         return inflate(data, size, limit, gzip=False)
