@@ -12,6 +12,7 @@ import pytest
 
 import ndzarr
 from ndzarr.chunks import Chunks
+from ndzarr.codecs.pipeline import Pipeline
 from ndzarr.engine import Engine
 from ndzarr.explain import Explanation, explain_reads
 from ndzarr.selection import boxed
@@ -57,6 +58,18 @@ class Counted:
                 self.decoded += wanted[1]
             stretch(engine, part, wanted, result)
 
+        def quick(pipeline: Pipeline) -> Any:
+            unpack = short(pipeline)
+
+            def at_once(data: Any) -> Any:
+                chunk = unpack(data)
+                self.decoded += 0 if chunk is None else chunk.nbytes  # else it is decoded once more, by the general way
+                return chunk
+
+            return None if unpack is None else at_once
+
+        short = Pipeline.quick
+        patch.setattr(Pipeline, "quick", quick)
         patch.setattr(Chunks, "decode", counted)
         patch.setattr(Engine, "_read_stretch", stretched)
 

@@ -229,7 +229,7 @@ def test_blocks_of_a_blosc_chunk_are_decoded_alone(cname: str) -> None:
 def test_blocks_in_any_order_are_found() -> None:
     """Writers with threads put blocks where they come to be ready."""
     values = np.arange(262_144, dtype="i4")
-    codec = BloscCodec(blocksize=131_072, typesize=4)
+    codec = BloscCodec(blocksize=32_768, typesize=4)
     encoded = bytes(codec.encode(values.tobytes()))
     count = values.nbytes // int.from_bytes(encoded[8:12], "little")
     assert count == 8
@@ -251,7 +251,9 @@ def test_blocks_in_any_order_are_found() -> None:
 def test_windows_of_large_blosc_chunks(where: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     a = np.cumsum(rng.integers(0, 3, (300, 410)), axis=1).astype("f8")
-    z = ndzarr.create_array(new_store(where, tmp_path), shape=a.shape, chunks=(200, 205), dtype="f8", compressor="blosc")
+    z = ndzarr.create_array(
+        new_store(where, tmp_path), shape=a.shape, chunks=(200, 205), dtype="f8", compressor={"id": "blosc", "blocksize": 4096}
+    )
     z[...] = a
     calls: list[Any] = []
     stretch = Pipeline.stretch

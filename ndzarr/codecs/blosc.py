@@ -115,12 +115,15 @@ class BloscCodec(BytesBytesCodec):
         return blosc.compress(source, self.cname.encode(), self.clevel, shuffle, self.blocksize)
 
     def quick(self, size: int) -> Callable[[Buffer], Buffer | None] | None:
-        # Safe: `_check` knows that the header says `size` bytes, and that the object is as long as the header says.
+        # Safe: `_check` knows that the header says `size` bytes, and that the object is as long as the header says. Large
+        # chunks go to one buffer, whose pages need not be made anew; to small ones a fresh object is cheaper.
+        out = np.empty(size, np.uint8) if size >= _DIVISIBLE_FROM else None
+
         def decode(data: Buffer) -> Buffer | None:
             flags, _ = _check(data, size, size)
             if flags & _MEMCPYED:
                 return memoryview(data)[16:]
-            return None if flags >> 5 == _SNAPPY else blosc.decompress(data)
+            return None if flags >> 5 == _SNAPPY else blosc.decompress(data, out)
 
         return decode
 
