@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Self
 from weakref import WeakSet
@@ -31,7 +31,7 @@ class Store(ABC):
 
     #: URL scheme, or the name `register_store` takes when none is given.
     scheme: ClassVar[str | None] = None
-    # The five flags may be set per instance.
+    # The flags may be set per instance.
     #: False where `set` and `delete` always raise ReadOnlyError.
     writable: bool = True
     #: `set_if` compares and sets in one step, also against other processes.
@@ -42,6 +42,8 @@ class Store(ABC):
     batched: bool = False
     #: `lock` also excludes other processes on this host or beyond.
     exclusive: bool = False
+    #: `transaction` makes writes visible together or not at all.
+    transactional: bool = False
 
     @property
     def url(self) -> str:
@@ -98,10 +100,25 @@ class Store(ABC):
         """`get` of each (key, range), in order."""
         return [self.get(key, range) for key, range in requests]
 
+    def get_many_tagged(self, requests: Iterable[tuple[Key, ByteRange | None]]) -> list_[tuple[Buffer, Hashable] | None]:
+        """`get_tagged` of each (key, range), in order."""
+        return [self.get_tagged(key, range) for key, range in requests]
+
+    def get_each(self, requests: Iterable[tuple[Key, ByteRange | None]]) -> Iterator[tuple[int, Buffer | None]]:
+        """(number of the request, what `get` gives), each once, in the order in which they come.
+
+        So that the first can be decoded while the others are on their way. Closing the iterator gives up the rest.
+        """
+        yield from enumerate(self.get_many(requests))
+
     def set_many(self, items: Mapping[Key, Buffer]) -> None:
         """`set` of each item."""
         for key, value in items.items():
             self.set(key, value)
+
+    def set_many_if(self, items: Mapping[Key, tuple[Buffer, Hashable]]) -> dict[Key, bool]:
+        """`set_if` of each key with its value and tag."""
+        return {key: self.set_if(key, value, tag=tag) for key, (value, tag) in items.items()}
 
     def delete_many(self, keys: Iterable[Key]) -> None:
         """`delete` of each key."""
@@ -111,6 +128,14 @@ class Store(ABC):
     def delete_prefix(self, prefix: str) -> None:
         """Remove every key that starts with `prefix`."""
         self.delete_many(list_(self.list(prefix)))
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        """A block of code all of whose writes to this store are seen by others together, at its end, or never.
+
+        It holds for the calling context: its thread, and threads that work for it. Raises ArgumentError where the store has no
+        such thing; see `transactional`.
+        """
+        raise ArgumentError(f"{self.url} has no transactions", store=self.url)
 
     def move_prefix(self, old: str, new: str) -> bool:
         """Move every key under the folder `old` to the folder `new` (both end in "/") in one step; whether that was done.
