@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 import ndzarr
-from ndzarr import config, engine as engine_module
+from ndzarr import config
 from ndzarr.crew import processors
+from ndzarr.engine import objects as engine_module
 from ndzarr.fillvalue import is_fill
 
 if TYPE_CHECKING:

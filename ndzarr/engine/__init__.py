@@ -1,0 +1,5 @@
+"""Chunk objects read, written and erased: beside `nodes`, all that calls a store."""
+
+from __future__ import annotations
+
+from ndzarr.engine.objects import Engine as Engine, stretch_of as stretch_of
