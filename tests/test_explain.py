@@ -47,16 +47,15 @@ class Counted:
     def __init__(self, store: ndzarr.FaultStore, patch: pytest.MonkeyPatch) -> None:
         self.store = store
         self.decoded = 0
-        decode, stretch = Chunks.decode, Engine._read_stretch
+        decode, stretch = Chunks.decode, Engine._place_stretch
 
         def counted(chunks: Chunks, pipeline: Any, *args: Any) -> Any:
             self.decoded += pipeline.chunk.nbytes
             return decode(chunks, pipeline, *args)
 
-        def stretched(engine: Engine, part: Any, wanted: Any, result: Any) -> None:
-            if engine.store.size(engine.layout.key(part.coords)) is not None:
-                self.decoded += wanted[1]
-            stretch(engine, part, wanted, result)
+        def stretched(engine: Engine, part: Any, wanted: Any, data: Any, result: Any) -> None:
+            self.decoded += wanted[1]
+            stretch(engine, part, wanted, data, result)
 
         def quick(pipeline: Pipeline) -> Any:
             unpack = short(pipeline)
@@ -71,7 +70,7 @@ class Counted:
         short = Pipeline.quick
         patch.setattr(Pipeline, "quick", quick)
         patch.setattr(Chunks, "decode", counted)
-        patch.setattr(Engine, "_read_stretch", stretched)
+        patch.setattr(Engine, "_place_stretch", stretched)
 
     def clear(self) -> None:
         self.store.clear()

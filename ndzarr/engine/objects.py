@@ -8,7 +8,7 @@ its inner chunks are planned again, inside it, and shared out once more.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -18,10 +18,11 @@ import numpy as np
 
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Coords, Key, NDArray
-from ndzarr.chunks import Chunks, Result, Scratch, ShardReader, ShardWriter, decode_ns
+from ndzarr.chunks import Chunks, Result, Scratch, ShardWriter, decode_ns
 from ndzarr.codecs.base import ChunkSpec
 from ndzarr.codecs.sharding_indexed import MISSING, Index
 from ndzarr.crew import THREADS_FROM_NS, Ledger, crew_size, share
+from ndzarr.engine.sharded import cut_shard, place_shard
 from ndzarr.errors import ArgumentError, CorruptChunkError
 from ndzarr.fields import Field, field_dtype, field_of
 from ndzarr.fillvalue import element
@@ -195,66 +196,43 @@ class Engine:
         return _own(element(layout.fill, layout.dtype)[()]) if layout.dtype.kind == "O" else _own(layout.fill)
 
     def _read_part(self, part: Part, result: Result, scratch: Scratch) -> None:
-        layout = self.layout
-        cell = layout.uniform or layout.cell(part.coords)
+        cell = self.layout.uniform or self.layout.cell(part.coords)
         if cell.shard is not None:
-            self._read_shard(part, cell, cell.shard, result)
+            cut = cut_shard(part, cell.shard, result)
+            found = self._fetch(part.coords, cell, cell.shard, cut.positions)
+            place_shard(self._chunks, part, cell.shard, cut, found, result)
             return
         wanted = stretch_of(part, cell, result.field)
+        data = self.store.get(self.layout.key(part.coords), self.reach(cell, wanted))
+        self.place(part, cell, wanted, data, result, scratch)
+
+    def reach(self, cell: Cell, wanted: Stretch | None) -> ByteRange:
+        """The range of an object to ask for."""
         if wanted is not None:
-            self._read_stretch(part, wanted, result)
-            return
-        data = self.store.get(layout.key(part.coords), self._range or self._chunks.reach(cell.pipeline))
+            return ByteRange(wanted[0], wanted[0] + wanted[1])
+        return self._range or self._chunks.reach(cell.pipeline)
+
+    def place(
+        self, part: Part, cell: Cell, wanted: Stretch | None, data: Buffer | None, result: Result, scratch: Scratch
+    ) -> None:
+        """Put a part's share of a chunk in its place; `data` is what lies in `reach(cell, wanted)` of it."""
         if data is None:
             self._chunks.missing(part, result, part.coords)
+        elif wanted is not None:
+            self._place_stretch(part, wanted, data, result)
         elif not (cell.pipeline.divisible and self._chunks.divide(part, data, cell.pipeline, result)):
             self._chunks.unpack(part, data, cell.pipeline, result, scratch, part.coords)
 
-    def _read_stretch(self, part: Part, wanted: Stretch, result: Result) -> None:
-        """Read only the bytes between the first and the last element wanted.
+    def _place_stretch(self, part: Part, wanted: Stretch, data: Buffer, result: Result) -> None:
+        """Put in their place the bytes of a raw chunk between the first and the last element wanted.
 
         Safe: the elements of a raw chunk lie at known offsets, `np.ndarray` refuses strides that leave the buffer, and an
         object too short for the range is refused here.
         """
-        layout = self.layout
         first, nbytes, shape, strides = wanted
-        data = self.store.get(layout.key(part.coords), ByteRange(first, first + nbytes))
-        if data is None:
-            self._chunks.missing(part, result, part.coords)
-            return
         if len(data) != nbytes:
             raise self._chunks.short(part.coords, first, len(data), nbytes)
-        result.out[part.target] = np.ndarray(shape, layout.dtype, data, 0, strides)
-
-    def _read_shard(self, part: Part, cell: Cell, shard: Shard, result: Result) -> None:
-        """Read the inner chunks of one shard that a part touches, and no more of it than they take."""
-        selection, grid = within(part), shard.grid
-        pipeline = shard.pipeline
-        short: tuple[int, Iterator[Any]] | None = None
-        if result.field is None and pipeline.quick() is not None:
-            if selection.gather_axis is None:
-                short = tiles(selection, grid, shard.position)
-            else:
-                short = clusters(selection, grid, shard.position)
-        if short is None:
-            parts = list(plan(selection, grid))
-            items: list[Any] = parts
-            positions = [shard.position(inner.coords) for inner in parts]
-        else:
-            items = list(short[1])
-            positions = [item[1] for item in items]
-        found = self._fetch(part.coords, cell, shard, positions)
-        if found is None:
-            self._chunks.missing(part, result, part.coords)
-            return
-        place = result.lift(part)
-        general = ShardReader(self._chunks, part.coords, shard, found, place)
-        work: Any = general
-        if short is not None:
-            reader = TileReader if selection.gather_axis is None else PointReader
-            work = reader(found.getter(), pipeline, place.out, grid, lambda one: general(iter([one])))
-        share(iter(items), work, decode_ns(pipeline), result.options.workers, count=len(items))
-        result.lower(part, place)
+        result.out[part.target] = np.ndarray(shape, self.layout.dtype, data, 0, strides)
 
     def _fetch(self, coords: Coords, cell: Cell, shard: Shard, positions: Sequence[int]) -> Found | None:
         """The encoded inner chunks of one shard, all of one version of it; None when there is no such object."""
@@ -275,14 +253,24 @@ class Engine:
         indices: Indices,
     ) -> Found | None:
         """What `shards.fetch` finds by the answers of `ask`, with the index that `indices` keeps, and shall keep."""
-        key, tagged = self.layout.key(coords), self.store.tagged
-        steps = fetch(shard.codec, positions, indices.get(key) if tagged else None, self.most(cell))
+        steps = self.steps(coords, cell, shard, positions, indices)
+        key = self.layout.key(coords)
         try:
             ranges = next(steps)
             while True:
                 ranges = steps.send([ask(key, range) for range in ranges])
         except StopIteration as stop:
             found: Found | None = stop.value
+            return found
+
+    def steps(
+        self, coords: Coords, cell: Cell, shard: Shard, positions: Sequence[int], indices: Indices | None = None
+    ) -> Generator[list[ByteRange], list[Answer], Found | None]:
+        """`shards.fetch` for one shard of the array, with the index that `indices` keeps, and shall keep."""
+        key, tagged = self.layout.key(coords), self.store.tagged
+        indices = self._indices if indices is None else indices
+        try:
+            found = yield from fetch(shard.codec, positions, indices.get(key) if tagged else None, self.most(cell))
         except CorruptChunkError as error:
             raise self._chunks.named(error, coords) from error
         if tagged:
