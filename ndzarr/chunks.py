@@ -18,10 +18,10 @@ from ndzarr.codecs.pipeline import Pipeline
 from ndzarr.errors import CorruptChunkError, MissingChunkError
 from ndzarr.fields import Field, field_of
 from ndzarr.fillvalue import element, is_fill
-from ndzarr.layout import Layout, Shard
+from ndzarr.layout import Cell, Layout, Shard
 from ndzarr.memory import room
 from ndzarr.plan import AxisIndex, Part
-from ndzarr.scatter import fill, lift, lower, put, stretch, take
+from ndzarr.scatter import Stretch, fill, lift, lower, put, stretch, take
 from ndzarr.shards import Found
 
 #: Copying decoded bytes to their place.
@@ -268,6 +268,17 @@ class Chunks:
 def decode_ns(pipeline: Pipeline) -> float:
     """The estimated time of decoding one chunk and putting it in its place, in nanoseconds."""
     return pipeline.decode_ns + _COPY_NS_PER_BYTE * pipeline.chunk.nbytes
+
+
+def stretch_of(part: Part, cell: Cell, field: Field | None) -> Stretch | None:
+    """The bytes that a read of a part asks for where that is less than the whole chunk.
+
+    A chunk of which all is wanted is read whole, past the edge of the array too, so that a damaged one is noticed; but never
+    for the sake of one element, which `read_point` may read too.
+    """
+    if not cell.pipeline.raw or not part.simple or field is not None or (part.whole and part.target):
+        return None
+    return stretch(part, cell.chunk)
 
 
 def in_order(target: tuple[AxisIndex, ...], shape: Shape) -> bool:

@@ -34,6 +34,7 @@ class Options:
     write_empty: write chunks that hold nothing but the fill value, which are otherwise left out (or deleted).
     nan_attributes: write NaN and infinities among the attributes of format 3 bare, as zarr-python does, though JSON has no such
     numbers and other readers may refuse the whole document; False refuses them by name.
+    batch_bytes: how many encoded bytes are asked for, or handed over, in one call of a store that takes many requests at once.
     max_metadata: the largest metadata document read.
     max_object: the largest chunk object read where the format sets no bound of its own (strings, objects).
     """
@@ -47,6 +48,7 @@ class Options:
     exclusive: Literal["auto"] | bool = "auto"
     write_empty: bool = False
     nan_attributes: bool = False
+    batch_bytes: int = 64 * MiB
     max_metadata: int = 64 * MiB
     max_object: int = 2048 * MiB - 1
 
@@ -54,7 +56,7 @@ class Options:
         self._check("workers", self.workers is None or _count(self.workers), "None or an integer of at least 1")
         limited = self.max_result is None or self.max_result == "auto" or _count(self.max_result)
         self._check("max_result", limited, "'auto', None or an integer of at least 1")
-        for name in ("max_load", "working_memory", "max_metadata", "max_object"):
+        for name in ("max_load", "working_memory", "batch_bytes", "max_metadata", "max_object"):
             self._check(name, _count(getattr(self, name)), "an integer of at least 1")
         for name in ("durable", "write_empty", "nan_attributes"):
             self._check(name, isinstance(getattr(self, name), bool), "True or False")

@@ -1,6 +1,6 @@
 """What a read would cost, before it is made: planned as the read itself, with look-ups of sizes in place of chunks.
 
-Nothing here guesses what a read asks for: parts come from `plan`, ranges of raw chunks from `engine.stretch_of`, and shards
+Nothing here guesses what a read asks for: parts come from `plan`, ranges of raw chunks from `chunks.stretch_of`, and shards
 from `shards.fetch` itself, which is answered by buffers of the right size with nothing in them but the true index. So what is
 told is what is then counted, as long as nobody writes in between. An explanation leaves no trace: indices of shards that it
 reads are not kept, and the read that follows costs what was told.
@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from ndzarr._typing import Buffer, ByteRange, Coords, Key
+from ndzarr.chunks import stretch_of
 from ndzarr.display import format_nbytes
-from ndzarr.engine import Engine, stretch_of
+from ndzarr.engine import Engine
 from ndzarr.fields import Field, field_dtype
 from ndzarr.layout import Cell, Shard
 from ndzarr.plan import Part, count_parts, plan, within

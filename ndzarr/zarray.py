@@ -19,7 +19,7 @@ from ndzarr.accessors import select_blocks, select_outer, select_points
 from ndzarr.assignment import cast, check_value, spread
 from ndzarr.chunkwise import iter_chunks, map_chunks
 from ndzarr.duck import DuckArray
-from ndzarr.engine import Engine
+from ndzarr.engine import Engine, presence
 from ndzarr.errors import ArgumentError, MemoryLimitError, MetadataError, NodeNotFoundError
 from ndzarr.explain import Explanation, explain_reads
 from ndzarr.fields import Field, split_fields
@@ -248,7 +248,7 @@ class ZArray(Node, DuckArray):
         """
         engine = self._engine
         index, fields = split_fields(index, engine.meta.dtype)
-        found = engine.presence(select(index, engine.meta.shape))
+        found = presence(engine, select(index, engine.meta.shape))
         inner = engine.meta.dtype[fields].shape if isinstance(fields, str) else ()
         return np.repeat(found, math.prod(inner)).reshape(found.shape + inner) if inner else found
 

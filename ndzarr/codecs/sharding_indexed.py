@@ -195,9 +195,10 @@ class ShardingCodec(ArrayBytesCodec):
             chunks[position] = None if drop and is_fill(part, fill) else self.inner.encode(part)
         shard = self.join(None, None, chunks)
         # A shard in which nothing is: the array leaves such an object out; inside another codec it is an index alone.
-        return self._empty() if shard is None else shard
+        return self.empty() if shard is None else shard
 
-    def _empty(self) -> Buffer:
+    def empty(self) -> Buffer:
+        """A shard without chunks."""
         return self._index.encode(np.full((*self.counts, 2), MISSING, _U8))
 
     def decode(self, data: Buffer, spec: ChunkSpec) -> NDArray:

@@ -2,4 +2,5 @@
 
 from __future__ import annotations
 
-from ndzarr.engine.objects import Engine as Engine, stretch_of as stretch_of
+from ndzarr.engine.objects import Engine as Engine
+from ndzarr.engine.presence import presence as presence

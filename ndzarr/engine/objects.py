@@ -18,11 +18,12 @@ import numpy as np
 
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Coords, Key, NDArray
-from ndzarr.chunks import Chunks, Result, Scratch, ShardWriter, decode_ns
+from ndzarr.chunks import Chunks, Result, Scratch, ShardWriter, decode_ns, stretch_of
 from ndzarr.codecs.base import ChunkSpec
-from ndzarr.codecs.sharding_indexed import MISSING, Index
+from ndzarr.codecs.sharding_indexed import Index
 from ndzarr.crew import THREADS_FROM_NS, Ledger, crew_size, share
-from ndzarr.engine.sharded import cut_shard, place_shard
+from ndzarr.engine.batches import read_batches, write_batches
+from ndzarr.engine.sharded import cut_shard, join_shard, place_shard
 from ndzarr.errors import ArgumentError, CorruptChunkError
 from ndzarr.fields import Field, field_dtype, field_of
 from ndzarr.fillvalue import element
@@ -32,32 +33,39 @@ from ndzarr.memory import check_result, room
 from ndzarr.metadata import ArrayMeta
 from ndzarr.plan import Part, count_parts, plan, within
 from ndzarr.points import clusters
-from ndzarr.scatter import Stretch, fill, lift, lower, put, stretch
+from ndzarr.scatter import Stretch, lift, put
 from ndzarr.selection import Point, Selection, Span
 from ndzarr.shards import Answer, Found, Indices, fetch, index_range
 from ndzarr.shortcuts import PartReader, PointReader, TileReader
 from ndzarr.stores.base import Store
 from ndzarr.tiles import tiles
 
-#: How many chunks an error lists.
+#: How many chunks an error lists, and are deleted in one call.
 _TOLD = 1000
-#: One listing is cheaper than look-ups of one chunk in so many, or more.
-_LIST_FROM = 4
 
 
 class Engine:
     """The chunk objects of one array. Safe to use from any thread; immutable but for the indices of shards that it keeps."""
 
-    __slots__ = ("_chunks", "_indices", "_range", "layout", "meta", "path", "store")
+    __slots__ = ("_indices", "_range", "chunks", "layout", "meta", "path", "store")
 
     def __init__(self, store: Store, meta: ArrayMeta, layout: Layout, path: str) -> None:
         self.store = store
         self.meta = meta
         self.layout = layout
         self.path = path
-        self._chunks = Chunks(layout, path, store.url)
-        self._range = None if layout.uniform is None else self._chunks.reach(layout.uniform.pipeline)
+        self.chunks = Chunks(layout, path, store.url)
+        self._range = None if layout.uniform is None else self.chunks.reach(layout.uniform.pipeline)
         self._indices = Indices()
+
+    @property
+    def together(self) -> bool:
+        """Whether objects go to the store and come from it many at a time; see `batches`."""
+        return self.store.batched or (self.store.conditional and not self.store.exclusive)
+
+    def cell(self, part: Part) -> Cell:
+        """What lies under the key of a part."""
+        return self.layout.uniform or self.layout.cell(part.coords)
 
     def chunk_ns(self) -> float:
         """The estimated time of decoding one chunk, in nanoseconds."""
@@ -95,11 +103,15 @@ class Engine:
         mask = np.zeros(out.shape, np.bool_) if masked and options.missing == "mask" else None
         result = Result(out, field, options, mask)
         if out.size and not (field is None and self._read_short(selection, result)):
-            share(plan(selection, self.layout.objects), _Reader(self, result), self._part_ns(selection), options.workers)
+            parts = plan(selection, self.layout.objects)
+            if self.together:
+                read_batches(self, parts, result, self._part_ns(selection))
+            else:
+                share(parts, _Reader(self, result), self._part_ns(selection), options.workers)
         trailing = out.shape[len(selection.work_shape) :]  # of a field that is itself an array
         array = out.reshape(selection.shape + trailing)
         if mask is not None:
-            array = self._chunks.masked(array, mask.reshape(array.shape), field)
+            array = self.chunks.masked(array, mask.reshape(array.shape), field)
         return array[()] if selection.scalar else array
 
     def _read_short(self, selection: Selection, result: Result) -> bool:
@@ -114,7 +126,7 @@ class Engine:
         if cell is None or cell.shard is not None:
             return False
         pipeline, grid, key, out = cell.pipeline, layout.objects, layout.key, result.out
-        fetch = self.store.shortcut(self._chunks.most(pipeline) + 1)
+        fetch = self.store.shortcut(self.chunks.most(pipeline) + 1)
         if fetch is None or pipeline.quick() is None:
             return False
 
@@ -171,7 +183,7 @@ class Engine:
                 decode = cell.shard.pipeline.quick()
                 chunk = None if decode is None else decode(data)
                 if chunk is None:
-                    chunk = self._chunks.decode(cell.shard.pipeline, data, None, spot, inner)
+                    chunk = self.chunks.decode(cell.shard.pipeline, data, None, spot, inner)
                 return _own(chunk[place])
             if found is None:
                 inner = None  # it is the shard that is missing
@@ -181,17 +193,17 @@ class Engine:
             data = self.store.get(layout.key(spot), ByteRange(offset, offset + dtype.itemsize))
             if data is not None:
                 if len(data) != dtype.itemsize:
-                    raise self._chunks.short(spot, offset, len(data), dtype.itemsize)
+                    raise self.chunks.short(spot, offset, len(data), dtype.itemsize)
                 return _own(np.frombuffer(data, dtype)[0])
         else:
-            data = self.store.get(layout.key(spot), self._range or self._chunks.reach(pipeline))
+            data = self.store.get(layout.key(spot), self._range or self.chunks.reach(pipeline))
             if data is not None:
                 if pipeline.divisible:
                     one = pipeline.stretch(data, _offset(local, cell.chunk), layout.dtype.itemsize)
                     if one is not None:
                         return _own(np.frombuffer(one, layout.dtype)[0])
-                return _own(self._chunks.decode(pipeline, data, None, spot)[tuple(local)])
-        if self._chunks.allowed(spot, config.current(), inner) and masked:
+                return _own(self.chunks.decode(pipeline, data, None, spot)[tuple(local)])
+        if self.chunks.allowed(spot, config.current(), inner) and masked:
             return np.ma.masked
         return _own(element(layout.fill, layout.dtype)[()]) if layout.dtype.kind == "O" else _own(layout.fill)
 
@@ -200,7 +212,7 @@ class Engine:
         if cell.shard is not None:
             cut = cut_shard(part, cell.shard, result)
             found = self._fetch(part.coords, cell, cell.shard, cut.positions)
-            place_shard(self._chunks, part, cell.shard, cut, found, result)
+            place_shard(self.chunks, part, cell.shard, cut, found, result)
             return
         wanted = stretch_of(part, cell, result.field)
         data = self.store.get(self.layout.key(part.coords), self.reach(cell, wanted))
@@ -210,18 +222,18 @@ class Engine:
         """The range of an object to ask for."""
         if wanted is not None:
             return ByteRange(wanted[0], wanted[0] + wanted[1])
-        return self._range or self._chunks.reach(cell.pipeline)
+        return self._range or self.chunks.reach(cell.pipeline)
 
     def place(
         self, part: Part, cell: Cell, wanted: Stretch | None, data: Buffer | None, result: Result, scratch: Scratch
     ) -> None:
         """Put a part's share of a chunk in its place; `data` is what lies in `reach(cell, wanted)` of it."""
         if data is None:
-            self._chunks.missing(part, result, part.coords)
+            self.chunks.missing(part, result, part.coords)
         elif wanted is not None:
             self._place_stretch(part, wanted, data, result)
-        elif not (cell.pipeline.divisible and self._chunks.divide(part, data, cell.pipeline, result)):
-            self._chunks.unpack(part, data, cell.pipeline, result, scratch, part.coords)
+        elif not (cell.pipeline.divisible and self.chunks.divide(part, data, cell.pipeline, result)):
+            self.chunks.unpack(part, data, cell.pipeline, result, scratch, part.coords)
 
     def _place_stretch(self, part: Part, wanted: Stretch, data: Buffer, result: Result) -> None:
         """Put in their place the bytes of a raw chunk between the first and the last element wanted.
@@ -231,7 +243,7 @@ class Engine:
         """
         first, nbytes, shape, strides = wanted
         if len(data) != nbytes:
-            raise self._chunks.short(part.coords, first, len(data), nbytes)
+            raise self.chunks.short(part.coords, first, len(data), nbytes)
         result.out[part.target] = np.ndarray(shape, self.layout.dtype, data, 0, strides)
 
     def _fetch(self, coords: Coords, cell: Cell, shard: Shard, positions: Sequence[int]) -> Found | None:
@@ -272,13 +284,24 @@ class Engine:
         try:
             found = yield from fetch(shard.codec, positions, indices.get(key) if tagged else None, self.most(cell))
         except CorruptChunkError as error:
-            raise self._chunks.named(error, coords) from error
+            raise self.chunks.named(error, coords) from error
         if tagged:
             if found is None:
                 indices.forget(key)
             else:
                 indices.keep(key, found.tag, found.index)
         return found
+
+    def ask_many(self, requests: Sequence[tuple[Key, ByteRange | None]]) -> Sequence[Answer]:
+        """What lies in these ranges, with tags where the store has any; one call of the store."""
+        if self.store.tagged:
+            return self.store.get_many_tagged(requests)
+        return [None if data is None else (data, None) for data in self.store.get_many(requests)]
+
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Drop the indices kept of shards that were written."""
+        for key in keys:
+            self._indices.forget(key)
 
     def _ask(self, key: Key, range: ByteRange) -> Answer:
         if self.store.tagged:
@@ -288,35 +311,6 @@ class Engine:
 
     # ---- what there is, without reading chunks ----------------------------------------------------------
 
-    def presence(self, selection: Selection) -> Any:
-        """Booleans shaped like a read of `selection`: True where the element lies in a chunk that exists.
-
-        Costs one look-up an object, or one listing where most of the grid is touched, and the index of each shard. A shard
-        inside a shard, or one that other codecs follow, is one chunk.
-        """
-        out = room(selection.work_shape, np.dtype(bool), f"a result of shape {selection.shape}")
-        objects = self.layout.objects
-        # A listing tells of objects only, and costs as much as there are.
-        listed = None
-        if self.layout.grid is objects and count_parts(selection, objects) * _LIST_FROM >= objects.nchunks > _LIST_FROM:
-            listed = set(self.stored())
-        for part in plan(selection, objects) if out.size else ():
-            cell = self.layout.uniform or self.layout.cell(part.coords)
-            if cell.shard is None:
-                fill(part, out, self.size(part.coords) is not None if listed is None else part.coords in listed)
-                continue
-            index = self._index(part.coords, cell.shard)
-            if index is None:
-                fill(part, out, False)
-                continue
-            place = lift(part, out)
-            for inner in plan(within(part), cell.shard.grid):
-                fill(inner, place, not bool((index[cell.shard.position(inner.coords)] == MISSING).all()))
-            if not part.simple:
-                lower(part, place, out)
-        found = out.reshape(selection.shape)
-        return found[()] if selection.scalar else found
-
     def size(self, coords: Coords) -> int | None:
         """How many bytes the object at `coords` has; None where there is none."""
         return self.store.size(self.layout.key(coords))
@@ -325,16 +319,17 @@ class Engine:
         """The encoded index of a shard as it is now, and the tag; None where there is none."""
         return self._ask(self.layout.key(coords), index_range(shard.codec))
 
-    def _index(self, coords: Coords, shard: Shard) -> Index | None:
+    def index(self, coords: Coords, shard: Shard) -> Index | None:
+        """The index of a shard; None where there is no such object. Raises CorruptChunkError."""
         answer = self.index_bytes(coords, shard)
         try:
             return None if answer is None else shard.codec.read_index(answer[0])
         except CorruptChunkError as error:
-            raise self._chunks.named(error, coords) from error
+            raise self.chunks.named(error, coords) from error
 
     def most(self, cell: Cell) -> int:
         """The most bytes that a correct object has, of those that lie like `cell`; a read asks for one more."""
-        return self._chunks.most(cell.pipeline)
+        return self.chunks.most(cell.pipeline)
 
     def kept_indices(self) -> Indices:
         """A copy of the indices of shards kept for the next read."""
@@ -355,15 +350,18 @@ class Engine:
         if 0 in selection.shape:
             return
         options = config.current()
-        if options.exclusive is True and not self.store.exclusive:
+        if options.exclusive is True and not (self.store.exclusive or self.store.conditional):
             raise ArgumentError(
                 f"options(exclusive=True) is in force, but {self.store.url} cannot keep other processes out",
                 store=self.store.url,
             )
         done: Ledger = []
         try:
-            work = _Writer(self, value, field, options)
-            share(plan(selection, self.layout.objects), work, self._part_ns(selection), options.workers, done)
+            parts = plan(selection, self.layout.objects)
+            if self.together:
+                write_batches(self, parts, value, field, self._part_ns(selection), done)
+            else:
+                share(parts, _Writer(self, value, field, options), self._part_ns(selection), options.workers, done)
         except BaseException as error:
             self._tell(error, selection, done)
             raise
@@ -382,11 +380,9 @@ class Engine:
         )
 
     def _write_part(self, part: Part, value: NDArray, field: Field | None, options: config.Options, scratch: Scratch) -> None:
-        layout, chunks = self.layout, self._chunks
+        layout, chunks = self.layout, self.chunks
         cell = layout.uniform or layout.cell(part.coords)
-        # Only a chunk that lies wholly inside the array may be replaced unread: behind the edge that this handle knows of
-        # there may be rows that another handle has appended.
-        unread = part.whole and field is None and layout.objects.valid(part.coords) == cell.chunk.shape
+        unread = field is None and self.covers(part)
         if cell.shard is not None:
             self._write_shard(part, cell, cell.shard, lift(part, value), field, options, unread)
             return
@@ -399,10 +395,18 @@ class Engine:
             put(part, chunk if field is None else field_of(chunk, field), value)
             self._set(key, chunks.pack(cell.pipeline, chunk, options))
 
+    def covers(self, part: Part) -> bool:
+        """Whether a part that is written replaces all of its object, so that nobody need read it.
+
+        Only one that lies wholly inside the array: behind the edge that this handle knows of there may be rows that another
+        handle has appended.
+        """
+        return part.whole and self.layout.objects.valid(part.coords) == self.cell(part).chunk.shape
+
     def _stored(self, key: Key, coords: Coords, cell: Cell, scratch: Scratch) -> NDArray:
         """The stored chunk, ours to change; fill values when there is none."""
-        data = self.store.get(key, self._range or self._chunks.reach(cell.pipeline))
-        return self._chunks.opened(data, cell.pipeline, scratch, coords)
+        data = self.store.get(key, self._range or self.chunks.reach(cell.pipeline))
+        return self.chunks.opened(data, cell.pipeline, scratch, coords)
 
     def _set(self, key: Key, data: Buffer | None) -> None:
         if data is None:
@@ -432,17 +436,11 @@ class Engine:
             if value is None and found is None:
                 return
             made: dict[int, Buffer | None] = {}
-            work = ShardWriter(self._chunks, part.coords, shard, found, value, field, options, made)
+            work = ShardWriter(self.chunks, part.coords, shard, found, value, field, options, made)
             share(iter(parts), work, decode_ns(shard.pipeline), options.workers, count=len(parts))
             if not made:
                 return
-            if found is None:
-                new = shard.codec.join(None, None, made)
-            elif found.data is not None:
-                new = shard.codec.join(found.data, found.index, made)
-            else:  # more gaps than is sensible to read: written again without them
-                new = shard.codec.join(None, None, {**found.chunks, **made})
-            self._set(key, new)
+            self._set(key, join_shard(shard, found, made))
             self._indices.forget(key)
 
     # ---- encoded chunks, as they are --------------------------------------------------------------------------------
@@ -454,7 +452,7 @@ class Engine:
         """
         cell = self.layout.uniform or self.layout.cell(coords)
         if cell.shard is None:
-            data = self.store.get(self.layout.key(coords), self._range or self._chunks.reach(cell.pipeline))
+            data = self.store.get(self.layout.key(coords), self._range or self.chunks.reach(cell.pipeline))
             return {} if data is None else {coords: data}
         found = self._fetch(coords, cell, cell.shard, range(cell.shard.grid.nchunks))
         if found is None:
@@ -496,6 +494,9 @@ class Engine:
             return
         options = config.current()
         layout = self.layout
+        if self.together:
+            write_batches(self, plan(selection, layout.objects), None, None, self._part_ns(selection), [])
+            return
         scratch = Scratch()
         for part in plan(selection, layout.objects):
             cell = layout.uniform or layout.cell(part.coords)
@@ -507,11 +508,16 @@ class Engine:
                 if not self.store.exists(key):
                     continue
                 chunk = self._stored(key, part.coords, cell, scratch)
-                if self._chunks.wipe(part, chunk):
-                    self._set(key, self._chunks.pack(cell.pipeline, chunk, options))
+                if self.chunks.wipe(part, chunk):
+                    self._set(key, self.chunks.pack(cell.pipeline, chunk, options))
 
     def erase(self, coords: Iterable[Coords]) -> None:
         """Delete chunk objects."""
+        if self.together:
+            keys = map(self.layout.key, coords)
+            while run := list(islice(keys, _TOLD)):
+                self.store.delete_many(run)
+            return
         for spot in coords:
             key = self.layout.key(spot)
             with self.store.lock(key):
@@ -528,17 +534,6 @@ class Engine:
     def nbytes_stored(self) -> int:
         """The encoded bytes of all chunk objects."""
         return sum(self.store.size(self.layout.key(coords)) or 0 for coords in self.stored())
-
-
-def stretch_of(part: Part, cell: Cell, field: Field | None) -> Stretch | None:
-    """The bytes that a read of a part asks for where that is less than the whole chunk.
-
-    A chunk of which all is wanted is read whole, past the edge of the array too, so that a damaged one is noticed; but never
-    for the sake of one element, which `read_point` may read too.
-    """
-    if not cell.pipeline.raw or not part.simple or field is not None or (part.whole and part.target):
-        return None
-    return stretch(part, cell.chunk)
 
 
 def _offset(local: Sequence[int], chunk: ChunkSpec) -> int:

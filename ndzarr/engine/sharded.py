@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ndzarr._typing import Buffer
 from ndzarr.chunks import Chunks, Result, ShardReader, decode_ns
 from ndzarr.crew import share
 from ndzarr.layout import Shard
@@ -54,3 +55,13 @@ def place_shard(chunks: Chunks, part: Part, shard: Shard, cut: ShardCut, found: 
         work = cut.reader(found.getter(), shard.pipeline, place.out, shard.grid, lambda one: general(iter([one])))
     share(iter(cut.items), work, decode_ns(shard.pipeline), result.options.workers, count=len(cut.items))
     result.lower(part, place)
+
+
+def join_shard(shard: Shard, found: Found | None, made: Mapping[int, Buffer | None]) -> Buffer | None:
+    """The new bytes of a shard of which some inner chunks were made anew; None where there are none left."""
+    if found is None:
+        return shard.codec.join(None, None, made)
+    if found.data is not None:
+        return shard.codec.join(found.data, found.index, made)
+    # There were more gaps than is sensible to read: written again without them.
+    return shard.codec.join(None, None, {**found.chunks, **made})

@@ -20,6 +20,7 @@ class MemoryStore(Store):
 
     scheme: ClassVar[str | None] = "memory"
     conditional = True
+    exclusive = True  # no other process reaches it
     tagged = True
     _lock: Any  # see own_lock
 
