@@ -1,8 +1,8 @@
 """ndzarr beside zarr-python, its fused pipeline, zarrs and tensorstore, in one process: `python asv_bench/compare.py`.
 
 Every library reads the same files and opens them as it does by default. Measurements are interleaved, one of each library in
-turn, and what is compared is the ratio of times of one round, so that a machine that is busy is busy for all. `docs/performance.md`
-says more, and `--write` puts the tables there.
+turn, and what is compared is the ratio of times of one round, so that a machine that is busy is busy for all.
+`docs/performance.md` says more, and `--write` puts the tables there.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]  # ndzarr need not be installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # ndzarr need not be installed
 
 from benchmarks import libraries
 from comparison import table
@@ -27,7 +26,7 @@ from comparison.rows_open import OPENS
 from comparison.rows_read import PARTS, SUMS, WHOLE
 from comparison.rows_write import WRITES
 
-PAGE = HERE.parent / "docs" / "performance.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 GROUPS: dict[str, list[Row]] = {
     "whole reads": WHOLE,
     "reads of parts": PARTS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import math
 import os
 import platform
@@ -64,7 +64,7 @@ def machine(names: list[str]) -> str:
     return (
         f"{processor}, {len(os.sched_getaffinity(0))} processors, {memory:.0f} GiB of memory, {platform.system()} "
         f"{platform.machine()}; Python {platform.python_version()}, NumPy {np.__version__}, {versions}; "
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}."
+        f"{dt.datetime.now(dt.UTC):%Y-%m-%d}."
     )
 
 

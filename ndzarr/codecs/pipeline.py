@@ -40,6 +40,7 @@ class Pipeline:
         "codecs",
         "decode_ns",
         "encoded_size",
+        "fills",
         "max_encoded",
         "raw",
     )
@@ -86,6 +87,8 @@ class Pipeline:
         self.raw = plain and not self._filters and not steps
         #: The last step of decoding may write into the caller's array: its bytes are the array's.
         self._direct = plain and not self._filters and chunk.nbytes > 0
+        #: It does so, for the most part: `decode` may be given an `out` that is there for nothing else.
+        self.fills = self._direct and bool(self._packers) and self._packers[0].fills(chunk.nbytes)
         self.decode_ns = sum(c.decode_ns + c.decode_ns_per_byte * chunk.nbytes for c in self.codecs)
 
     def encode(self, array: NDArray) -> Buffer:
