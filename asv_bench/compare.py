@@ -72,9 +72,15 @@ def main() -> None:
     parser.add_argument("--growth", action="store_true", help="how cost grows, in place of the comparison")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures, in seconds, to FILE")
     parser.add_argument("--write", action="store_true", help="also put the tables into docs/performance.md")
+    parser.add_argument("--list", action="store_true", help="print the titles of the rows, and measure nothing")
     given = parser.parse_args()
+    if given.list:
+        print(*[row.title for rows in GROUPS.values() for row in rows if given.rows in row.title], sep="\n")
+        return
     if given.write and given.rows:
         parser.error("--write puts all rows into the page: leave out --rows")
+    if given.write and len(libraries.installed()) == 1:
+        parser.error("--write needs another library to compare with")
 
     figures: dict[str, Any] = {}
     if given.growth:
@@ -85,7 +91,7 @@ def main() -> None:
         if given.write:
             table.put(PAGE, "growth", f"{table.machine(['ndzarr'])}\n\n{text}")
     else:
-        results = compare(3 if given.quick else 25, 12.0, given.rows)
+        results = compare(3 if given.quick else 25, 9.0, given.rows)
         figures.update({group: {t: dataclasses.asdict(m) for t, m in rows.items()} for group, rows in results.items()})
         if given.write:
             table.put(PAGE, "comparison", written(results))

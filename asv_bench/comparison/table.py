@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks import libraries
 
 from comparison.measure import BARE, OURS, Measured
+from ndzarr.crew import processors
 
 #: What a column is called.
 _HEADS = {"zarr-python": "zarr", libraries.FUSED: "zarr fused"}
@@ -62,7 +63,7 @@ def machine(names: list[str]) -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = ", ".join(f"{name} {libraries.version(name)}" for name in names if name != libraries.FUSED)
     return (
-        f"{processor}, {len(os.sched_getaffinity(0))} processors, {memory:.0f} GiB of memory, {platform.system()} "
+        f"{processor}, {processors()} processors, {memory:.0f} GiB of memory, {platform.system()} "
         f"{platform.machine()}; Python {platform.python_version()}, NumPy {np.__version__}, {versions}; "
         f"{dt.datetime.now(dt.UTC):%Y-%m-%d}."
     )
