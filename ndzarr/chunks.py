@@ -127,7 +127,7 @@ class Chunks:
                 if chunk is not target:
                     target[...] = chunk
                 return
-        chunk = self.decode(pipeline, data, scratch.array(pipeline.chunk), coords, inner)
+        chunk = self.decode(pipeline, data, scratch.array(pipeline.chunk) if pipeline.fills else None, coords, inner)
         take(part, chunk if field is None else field_of(chunk, field), out)
 
     def divide(self, part: Part, data: Buffer, pipeline: Pipeline, result: Result) -> bool:

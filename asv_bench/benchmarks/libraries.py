@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import math
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,19 @@ from typing import Any
 import numpy as np
 
 LIBRARIES = ["ndzarr", "zarr-python", "zarrs", "tensorstore"]
-_MODULES = {"ndzarr": "ndzarr", "zarr-python": "zarr", "zarrs": "zarrs", "tensorstore": "tensorstore"}
+#: zarr-python with the pipeline that it has beside the one it takes by itself; in `asv_bench/compare.py` only.
+FUSED = "zarr fused"
+_MODULES = {"ndzarr": "ndzarr", "zarr-python": "zarr", "zarrs": "zarrs", "tensorstore": "tensorstore", FUSED: "zarr"}
 
-#: zarrs works inside zarr-python, as its codec pipeline.
-_ZARRS = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}
+#: What works inside zarr-python, as its codec pipeline. zarr-python's own default is named nowhere.
+_PIPELINES = {
+    "zarr-python": {},
+    "zarrs": {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"},
+    FUSED: {"codec_pipeline.path": "zarr.core.codec_pipeline.FusedCodecPipeline"},
+}
 
 ZSTD = {"id": "zstd", "level": 1}
+ZLIB = {"id": "zlib", "level": 1}
 BLOSC = {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}
 
 
@@ -31,7 +39,24 @@ def require(library: str) -> None:
 
 
 def installed() -> list[str]:
-    return [library for library in LIBRARIES if find_spec(_MODULES[library]) is not None]
+    """Those that are there, the pipelines that zarr-python can do without among them."""
+    found = [library for library in LIBRARIES if find_spec(_MODULES[library]) is not None]
+    if "zarr-python" in found:
+        import zarr.core.codec_pipeline
+
+        if hasattr(zarr.core.codec_pipeline, "FusedCodecPipeline"):  # since 3.4
+            found.insert(found.index("zarr-python") + 1, FUSED)
+    return found
+
+
+def pipeline(library: str) -> AbstractContextManager[Any]:
+    """For everything done with a library: arrays take their pipeline when opened, but shards ask for it at every read."""
+    if library not in _PIPELINES:
+        return nullcontext()
+    import zarr
+
+    context: AbstractContextManager[Any] = zarr.config.set(_PIPELINES[library])
+    return context
 
 
 def version(library: str) -> str:
@@ -93,10 +118,10 @@ def open_local(library: str, path: Path, *, write: bool = False) -> Any:
         import ndzarr
 
         return ndzarr.open_array(path, "r+" if write else "r")
-    if library in ("zarr-python", "zarrs"):
+    if library in _PIPELINES:
         import zarr
 
-        with zarr.config.set(_ZARRS if library == "zarrs" else {}):  # an array takes its pipeline when it is opened
+        with pipeline(library):
             return zarr.open_array(str(path), mode="r+" if write else "r")
     import tensorstore
 
@@ -118,11 +143,11 @@ def create_memory(library: str, shape: tuple[int, ...], chunks: tuple[int, ...])
         import ndzarr
 
         return ndzarr.create_array(None, shape=shape, chunks=chunks, dtype="f4", compressor=None, fill_value=0, zarr_format=2)
-    if library in ("zarr-python", "zarrs"):
+    if library in _PIPELINES:
         import zarr
 
         store = zarr.storage.MemoryStore()
-        with zarr.config.set(_ZARRS if library == "zarrs" else {}):
+        with pipeline(library):
             return zarr.create_array(
                 store, shape=shape, chunks=chunks, dtype="f4", compressors=None, fill_value=0, zarr_format=2
             )
@@ -142,6 +167,26 @@ def write(library: str, array: Any, index: Any, value: Any) -> None:
         array[index].write(value).result()
     else:
         array[index] = value
+
+
+def points(library: str, array: Any, rows: Any, columns: Any) -> Any:
+    """The elements at pairs of `rows` and `columns`, by index arrays."""
+    return array.vindex[rows, columns].read().result() if library == "tensorstore" else array.vindex[rows, columns]
+
+
+def some_rows(library: str, array: Any, rows: Any) -> Any:
+    return array.oindex[rows].read().result() if library == "tensorstore" else array.oindex[rows, :]
+
+
+def append(library: str, array: Any, rows: Any) -> Any:
+    """`rows` written after the last row; gives the array to go on with."""
+    if library != "tensorstore":
+        array.append(rows)
+        return array
+    length = array.shape[0]
+    array = array.resize(exclusive_max=[length + len(rows), array.shape[1]]).result()
+    array[length:].write(rows).result()
+    return array
 
 
 def mean_of_columns(library: str, array: Any, rows: int) -> Any:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 import ndzarr
 from ndzarr.grid import Grid
 from ndzarr.plan import plan
 from ndzarr.selection import select
+
+from . import libraries
 
 HUGE = (10**9, 10**9, 10**9)
 
@@ -30,6 +34,33 @@ class Open:
 
     def time_open(self) -> None:
         ndzarr.open(self.mapping)
+
+
+class OpenStored:
+    """What lies in a directory: an array of 16 KiB chunks, and a consolidated group of 1,000 arrays."""
+
+    timeout = 300
+
+    def setup_cache(self) -> str:
+        top = Path("opened").absolute()
+        array = libraries.create_local("ndzarr", top / "array", libraries.document((512, 512), (64, 64), libraries.ZSTD))
+        array[...] = libraries.values((512, 512))
+        group = ndzarr.create_group(str(top / "group"), zarr_format=3)
+        for n in range(1000):
+            group.create_array(f"a{n}", shape=(100, 100), chunks=(50, 50), dtype="f4", attributes={"number": n})
+        ndzarr.consolidate(str(top / "group"))
+        return str(top)
+
+    def setup(self, top: str) -> None:
+        self.time_open_and_point(top)  # what is imported at first use is not measured
+
+    def time_open_and_point(self, top: str) -> None:
+        ndzarr.open_array(f"{top}/array")[5, 5]
+
+    def time_an_attribute_of_each_of_1000(self, top: str) -> None:
+        group = ndzarr.open_group(f"{top}/group")
+        for n in range(1000):
+            group[f"a{n}"].attrs["number"]
 
 
 class Planning:

@@ -132,6 +132,10 @@ class BytesBytesCodec(Codec):
         """How many bytes `encode` makes of every `nbytes` bytes; None when it depends on the values."""
         return None
 
+    def fills(self, size: int) -> bool:
+        """Whether `decode` puts `size` bytes into `out`, for the most part; where not, nobody need make one."""
+        return False
+
     def quick(self, size: int) -> Callable[[Buffer], Buffer | None] | None:
         """A function that decodes what most objects look like at less cost than `decode`; None where there is none.
 

@@ -114,6 +114,9 @@ class BloscCodec(BytesBytesCodec):
         shuffle = self.shuffle if self.shuffle >= 0 else 2 if size == 1 else 1
         return blosc.compress(source, self.cname.encode(), self.clevel, shuffle, self.blocksize)
 
+    def fills(self, size: int) -> bool:
+        return True
+
     def quick(self, size: int) -> Callable[[Buffer], Buffer | None] | None:
         # Safe: `_check` knows that the header says `size` bytes, and that the object is as long as the header says. Large
         # chunks go to one buffer, whose pages need not be made anew; to small ones a fresh object is cheaper.

@@ -42,6 +42,7 @@ class Pipeline:
         "decode_ns",
         "divisible",
         "encoded_size",
+        "fills",
         "max_encoded",
         "raw",
     )
@@ -89,6 +90,8 @@ class Pipeline:
         #: The last step of decoding may write into the caller's array: its bytes are the array's.
         self._direct = plain and not self._filters and chunk.nbytes > 0
         self.divisible = self._direct and len(self._packers) == 1 and self._packers[0].divisible(chunk.nbytes)
+        #: It does so, for the most part: `decode` may be given an `out` that is there for nothing else.
+        self.fills = self._direct and bool(self._packers) and self._packers[0].fills(chunk.nbytes)
         self.decode_ns = sum(c.decode_ns + c.decode_ns_per_byte * chunk.nbytes for c in self.codecs)
 
     def encode(self, array: NDArray) -> Buffer:

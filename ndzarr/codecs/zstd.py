@@ -80,6 +80,9 @@ class ZstdCodec(BytesBytesCodec):
             raise CorruptChunkError(f"may hold {bound} bytes, more than {limit}", found=bound, expected=limit)
         return zstd.decompress(data)
 
+    def fills(self, size: int) -> bool:
+        return size > _SMALL  # the thread's own context makes its own bytes
+
     def quick(self, size: int) -> Callable[[Buffer], Buffer | None] | None:
         # Safe: as in `decode`, the first frame says that it holds `size` bytes. A frame that was cut short is refused.
         context = _context() if size <= _SMALL else None
