@@ -166,7 +166,9 @@ class ZArray(Node, DuckArray):
     @property
     def metadata(self) -> ArrayMeta:
         """All the metadata, as this handle last saw them."""
-        return replace(self._meta, attributes=dict(self.attrs))
+        meta = self._meta  # what the caller may change is his own: others go by the same
+        codecs, extra = copy.deepcopy((meta.codecs, meta.extra))
+        return replace(meta, attributes=dict(self.attrs), codecs=codecs, extra=extra, fill_value=self.fill_value)
 
     @property
     def nbytes_stored(self) -> int:

@@ -187,6 +187,11 @@ def registered(name: str) -> bool:
     return name not in _BUILTIN and _registry.knows(name)
 
 
+def version() -> int:
+    """A number that changes when a name comes to stand for another codec of ours, or a user's own."""
+    return _registry.version
+
+
 def kind_of(name: str) -> str:
     """The kind of the codec that documents call `name`: "array->array", "array->bytes" or "bytes->bytes"."""
     return get_codec(name).kind
