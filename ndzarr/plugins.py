@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import threading
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -153,6 +152,8 @@ def configured_plugins() -> list[str]:
     targets = [t.strip() for t in os.environ.get("NDZARR_PLUGINS", "").split(",") if t.strip()]
     path = os.environ.get("NDZARR_CONFIG")
     if path:
+        import tomllib
+
         try:
             with open(path, "rb") as file:
                 table = tomllib.load(file).get("plugins", {})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -171,6 +170,8 @@ def _find(name: str) -> type[Codec] | None:
 
 
 def _suggestion(name: str) -> str:
+    import difflib
+
     names = list(_registry.names())
     near = difflib.get_close_matches(name.removeprefix(PREFIX), names, 1)
     return f"; did you mean {near[0]!r}?" if near else f"; the codecs are {', '.join(names)}"
