@@ -18,7 +18,6 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
-from uuid import uuid4
 
 import numpy as np
 
@@ -102,6 +101,8 @@ def to_dask(operand: Operand, chunks: Any = None, *, name: str | None = None, in
         previous = tuple(b.chunk for b in _units(operand))
         blocks = normalize_chunks(chunks, operand.shape, dtype=operand.dtype, previous_chunks=previous)
     if name is None:
+        from uuid import uuid4
+
         name = f"ndzarr-{uuid4().hex}"
     meta = np.empty((0,) * len(operand.shape), operand.dtype)
     return from_array(Boxed(operand), blocks, name=name, meta=meta, asarray=False, fancy=False, inline_array=inline_array)

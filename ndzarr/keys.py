@@ -168,7 +168,7 @@ class KeyEncoding:
         # 19 digits hold every index that fits int64, and bound what int() is asked to convert.
         # Without the path, so that one pattern serves all arrays of a rank: to compile it takes longer than all else that it
         # takes to open one.
-        match = _cells(self._join(ndim, "", "(0|[1-9][0-9]{0,18})").replace(".", r"\."))
+        match = _cells(self.name, self.separator, ndim)
         prefix = join(path, "") if path else ""
         start = len(prefix)
 
@@ -180,5 +180,6 @@ class KeyEncoding:
 
 
 @lru_cache
-def _cells(pattern: str) -> Callable[[str, int], re.Match[str] | None]:
-    return re.compile(pattern).fullmatch
+def _cells(name: str, separator: str, ndim: int) -> Callable[[str, int], re.Match[str] | None]:
+    pattern = KeyEncoding(name, separator)._join(ndim, "", "(0|[1-9][0-9]{0,18})")
+    return re.compile(pattern.replace(".", r"\.")).fullmatch

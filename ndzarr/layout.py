@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from ndzarr._typing import CodecSpec, Coords, DType, Key, Shape
 from ndzarr.codecs.base import ChunkSpec
 from ndzarr.codecs.pipeline import Pipeline, build
-from ndzarr.codecs.registry import create_codec, get_codec
+from ndzarr.codecs.registry import builtin, create_codec, get_codec, version
 from ndzarr.codecs.sharding_indexed import ShardingCodec
 from ndzarr.codecs.transpose import TransposeCodec
 from ndzarr.errors import ArgumentError, MetadataError
@@ -20,6 +21,8 @@ from ndzarr.metadata import ArrayMeta
 
 #: How many kinds of objects a rectilinear grid may have before their pipelines are made anew.
 _MAX_CELLS = 1024
+#: How many cells of uniform grids are kept for the next array like theirs.
+_MAX_KEPT = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,21 +81,33 @@ class Layout:
 
 def compile_layout(meta: ArrayMeta, path: str, *, allow_pickle: bool = False) -> Layout:
     """The Layout of an array at `path`; MetadataError when its codecs cannot decode its dtype."""
-    specs = [spec for spec in meta.codecs if not _identity(spec, meta.ndim)]
     objects = Grid.of(meta.shape, meta.chunks)
-    try:
-        cells = _Cells(meta, specs, allow_pickle, objects)
-        # Of every length that an axis has, so that what cannot be decoded is refused here, not at the first read.
-        first = [cells.make(shape) for shape in _shapes(meta)]
-    except ArgumentError as error:
-        raise MetadataError(str(error), path=path, codec=error.codec, field=error.field, found=error.found) from error
-    shard = first[0].shard
+    uniform = objects.uniform
+    first = _kept(meta, allow_pickle) if uniform else None
+    cell: Callable[[Coords], Cell]
+    if first is None:
+        specs = [spec for spec in meta.codecs if not _identity(spec, meta.ndim)]
+        try:
+            cells = cell = _Cells(meta, specs, allow_pickle, objects)
+            # Of every length that an axis has, so that what cannot be decoded is refused here, not at the first read.
+            first, *_ = [cells.make(shape) for shape in _shapes(meta)]
+        except ArgumentError as error:
+            raise MetadataError(str(error), path=path, codec=error.codec, field=error.field, found=error.found) from error
+        if uniform:
+            _keep(meta, allow_pickle, first)
+    if uniform:
+        one = first
+
+        def cell(coords: Coords) -> Cell:
+            return one
+
+    shard = first.shard
     grid = objects if shard is None else Grid.of(meta.shape, tuple(axis.size(0) for axis in shard.grid.axes))
     return Layout(
         objects=objects,
         grid=grid,
-        cell=cells if not objects.uniform else lambda coords: first[0],
-        uniform=first[0] if objects.uniform else None,
+        cell=cell,
+        uniform=first if uniform else None,
         key=meta.key_encoding.encoder(meta.ndim, path),
         coords=meta.key_encoding.decoder(meta.ndim, path),
         dtype=meta.dtype,
@@ -100,6 +115,53 @@ def compile_layout(meta: ArrayMeta, path: str, *, allow_pickle: bool = False) ->
         blank=meta.fill_value is not None,
         order=meta.order if shard is None else _chunk_order(shard.pipeline),
     )
+
+
+# ---- cells kept --------------------------------------------------------------------------------
+
+#: By identity of the chain: all that a cell is made from, and the cell. Who has the same metadata, by `formats.seen`, or has
+#: changed a shape alone, has the same objects.
+_CELLS: dict[int, tuple[tuple[Any, ...], int, bool, Cell]] = {}
+
+
+def _kept(meta: ArrayMeta, allow_pickle: bool) -> Cell | None:
+    """The cell of an array with a uniform grid, where one was made from these very objects.
+
+    Safe: a cell is immutable, and depends on nothing else but what names of codecs stand for. For those built in `version`
+    says when that changes; of others none is kept.
+    """
+    entry = _CELLS.get(id(meta.codecs))
+    if entry is None:
+        return None
+    of, registered, pickles, cell = entry
+    alike = all(map(operator.is_, of, _made_of(meta)))
+    return cell if alike and registered == version() and pickles == allow_pickle else None
+
+
+def _keep(meta: ArrayMeta, allow_pickle: bool, cell: Cell) -> None:
+    if all(map(_is_ours, meta.codecs)):
+        if len(_CELLS) >= _MAX_KEPT:
+            _CELLS.clear()  # another thread may look up at the same time, but no thread iterates
+        _CELLS[id(meta.codecs)] = _made_of(meta), version(), allow_pickle, cell
+
+
+def _made_of(meta: ArrayMeta) -> tuple[Any, ...]:
+    return meta.codecs, meta.chunks, meta.dtype, meta.fill_value
+
+
+def _is_ours(spec: CodecSpec) -> bool:
+    """Whether a codec is built in, and none in its configuration but, in a shard, those built in too."""
+    if not builtin(spec.name):
+        return False
+    for value in spec.configuration.values():
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, Mapping):
+                name, configuration = inner.get("name"), inner.get("configuration", {})
+                if not (isinstance(name, str) and isinstance(configuration, Mapping)):
+                    return False
+                if not _is_ours(CodecSpec(name, configuration)):
+                    return False
+    return True
 
 
 class _Cells:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from ndzarr.errors import MemoryLimitError
 
 #: Results under this size are made without asking the system how much is free.
 _SMALL = 64 << 20
-_CGROUP = Path("/sys/fs/cgroup")
+_CGROUP = "/sys/fs/cgroup"
 
 
 def free() -> int | None:
@@ -30,11 +29,17 @@ def free() -> int | None:
                 found.append(int(line.split()[1]) * 1024)
                 break
     with suppress(OSError, ValueError):  # "max" where there is no limit
-        found.append(int((_CGROUP / "memory.max").read_text()) - int((_CGROUP / "memory.current").read_text()))
+        most, used = (_number(f"{_CGROUP}/{name}") for name in ("memory.max", "memory.current"))
+        found.append(most - used)
     if not found:
         with suppress(AttributeError, ValueError, OSError):
             found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return max(0, min(found)) if found else None
+
+
+def _number(path: str) -> int:
+    with open(path, "rb") as file:
+        return int(file.read())
 
 
 def check_result(nbytes: int, what: str, advice: str, *, path: str | None = None) -> None:

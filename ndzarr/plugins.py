@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import threading
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -42,6 +41,8 @@ class Registry:
         self._name_of = name_of
         self._lock = threading.RLock()
         self._registered: dict[str, Any] = {}
+        #: Counts the changes of what names stand for.
+        self.version = 0
         self._loaded: dict[str, Any] = {}
         self._configured: dict[str, Any] | None = None
         # The lock must not be copied held into a child process.
@@ -64,6 +65,7 @@ class Registry:
                     found=name,
                 )
             self._registered[name] = cls
+            self.version += 1
         return name
 
     def unregister(self, name: str) -> None:
@@ -73,6 +75,7 @@ class Registry:
                 what = "is built in" if name in self._builtin else "is not registered"
                 raise ArgumentError(f"cannot unregister {self.kind} {name!r}: it {what}", found=name)
             del self._registered[name]
+            self.version += 1
 
     def find(self, name: str) -> Any | None:
         """The class registered under `name`, imported now if need be, or None."""
@@ -131,6 +134,7 @@ class Registry:
         with self._lock:
             self._configured = None
             self._loaded.clear()
+            self.version += 1
 
 
 def _entry_points(**match: str) -> Any:
@@ -148,6 +152,8 @@ def configured_plugins() -> list[str]:
     targets = [t.strip() for t in os.environ.get("NDZARR_PLUGINS", "").split(",") if t.strip()]
     path = os.environ.get("NDZARR_CONFIG")
     if path:
+        import tomllib
+
         try:
             with open(path, "rb") as file:
                 table = tomllib.load(file).get("plugins", {})

@@ -166,7 +166,9 @@ class ZArray(Node, DuckArray):
     @property
     def metadata(self) -> ArrayMeta:
         """All the metadata, as this handle last saw them."""
-        return replace(self._meta, attributes=dict(self.attrs))
+        meta = self._meta  # what the caller may change is his own: others go by the same
+        codecs, extra = copy.deepcopy((meta.codecs, meta.extra))
+        return replace(meta, attributes=dict(self.attrs), codecs=codecs, extra=extra, fill_value=self.fill_value)
 
     @property
     def nbytes_stored(self) -> int:
@@ -188,12 +190,13 @@ class ZArray(Node, DuckArray):
         """
         engine = self._engine
         meta = engine.meta
-        if type(index) is tuple and self._missing is None:
+        entries = (index,) if type(index) is int else index
+        if type(entries) is tuple and self._missing is None:
             # Plain ints for every axis: one element, by the shortest way.
             shape = meta.shape
-            if len(index) == len(shape):
+            if len(entries) == len(shape):
                 point = []
-                for i, n in zip(index, shape, strict=True):
+                for i, n in zip(entries, shape, strict=True):
                     if type(i) is not int or not -n <= i < n:
                         break
                     point.append(i if i >= 0 else i + n)

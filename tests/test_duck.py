@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import operator
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -235,3 +237,26 @@ def test_pieces_of_arrays_without_elements(shape: tuple[int, ...]) -> None:
     z = ndzarr.array(array)
     for axis, where in ((0, [2, 1]), (1, [1, 0, 9]), (2, [1])):
         assert [x.shape for x in np.split(z, where, axis)] == [x.shape for x in np.split(array, where, axis)]
+
+
+def test_no_two_families_have_one_function() -> None:
+    """Families are imported in turn until one has the function: another may not have it too."""
+    code = """
+from importlib import import_module
+from ndzarr.functions import table
+
+class Once(dict):
+    def __setitem__(self, function, entry):
+        before = self.get(function)
+        assert before is None or before.run.__module__ == entry.run.__module__, (function, before, entry)
+        super().__setitem__(function, entry)
+
+table.TABLE = Once()
+from ndzarr.functions import dispatch
+
+for family in dispatch.FAMILIES:
+    import_module(f"ndzarr.functions.{family}")
+print(len(table.TABLE))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert int(done.stdout) > 200

@@ -32,6 +32,23 @@ def test_import_brings_nothing_heavy() -> None:
     assert "ndzarr" in more
 
 
+def test_a_first_array_brings_what_it_needs() -> None:
+    """Chunks of zstd that nobody has written are not decoded; what hints at names, or is for threads, comes later."""
+    more = modules_after("import ndzarr; ndzarr.zeros((4, 4))[0, 0]") - modules_after("import numpy")
+    assert "ndzarr.codecs.zstd" in more
+    assert not more & {*LATER, "logging", "difflib", "uuid", "pathlib", "email", "socket", "ndzarr.codecs.blosc"}
+
+
+def test_a_function_brings_its_own_family() -> None:
+    code = "import ndzarr, numpy as np; z = ndzarr.zeros((4, 4)); assert np.mean(z) == 0"
+    loaded = modules_after(code)
+    assert "ndzarr.functions.folds" in loaded
+    assert not loaded & {f"ndzarr.functions.{name}" for name in ("records", "linear", "histograms", "strings", "unique")}
+    more = "; assert np.median(z) == 0; assert np.fft.fft(z).sum() == 0"
+    assert "ndzarr.functions.records" not in modules_after(f"{code}; assert np.max(z) == 0")
+    assert {"ndzarr.functions.order", "ndzarr.functions.fourier"} <= modules_after(code + more)
+
+
 @pytest.mark.parametrize("absent", ["xarray", "dask", "fsspec", "asyncio", "sqlite3", "hypothesis"])
 @pytest.mark.parametrize("create", ["zarr_format=2", "zarr_format=3", "shards=(4, 4)"])
 def test_an_array_in_memory_needs_none_of(absent: str, create: str) -> None:

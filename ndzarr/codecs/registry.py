@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -171,6 +170,8 @@ def _find(name: str) -> type[Codec] | None:
 
 
 def _suggestion(name: str) -> str:
+    import difflib
+
     names = list(_registry.names())
     near = difflib.get_close_matches(name.removeprefix(PREFIX), names, 1)
     return f"; did you mean {near[0]!r}?" if near else f"; the codecs are {', '.join(names)}"
@@ -185,6 +186,11 @@ def builtin(name: str) -> bool:
 def registered(name: str) -> bool:
     """Whether `name`, exactly, is a codec that a user registered, configured or installed."""
     return name not in _BUILTIN and _registry.knows(name)
+
+
+def version() -> int:
+    """A number that changes when a name comes to stand for another codec of ours, or a user's own."""
+    return _registry.version
 
 
 def kind_of(name: str) -> str:

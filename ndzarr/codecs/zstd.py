@@ -9,7 +9,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numcodecs import zstd
 
 from ndzarr._typing import Buffer, Json
 from ndzarr.codecs.base import BytesBytesCodec
@@ -48,7 +47,7 @@ class ZstdCodec(BytesBytesCodec):
         return {"level": self.level, "checksum": True} if self.checksum else {"level": self.level}
 
     def encode(self, data: Buffer) -> Buffer:
-        return zstd.compress(data, self.level, self.checksum)
+        return _numcodecs().compress(data, self.level, self.checksum)
 
     def decode(self, data: Buffer, *, size: int | None, limit: int, out: Buffer | None = None) -> Buffer:
         if size and data[:4] == _MAGIC and _content(data, 0)[0] == size:
@@ -64,7 +63,7 @@ class ZstdCodec(BytesBytesCodec):
                         pass
             # Safe: numcodecs adds up all the frames and refuses a sum over `out`; it cannot be under, the first has it
             # all.
-            return zstd.decompress(data, np.empty(size, np.uint8) if out is None else out)
+            return _numcodecs().decompress(data, np.empty(size, np.uint8) if out is None else out)
         total, bound = _walk(data)
         if total is not None and (total > limit or (size is not None and total != size)):
             expected = limit if size is None else size
@@ -72,13 +71,13 @@ class ZstdCodec(BytesBytesCodec):
         if total == 0:
             return b""  # which numcodecs takes for an error
         if total is not None:
-            return zstd.decompress(data)
+            return _numcodecs().decompress(data)
         if size is not None:
             # A frame that does not say how much it holds. Safe: numcodecs decodes into this much and no more.
-            return zstd.decompress(data, np.empty(size, np.uint8)) if size else _nothing(data, bound)
+            return _numcodecs().decompress(data, np.empty(size, np.uint8)) if size else _nothing(data, bound)
         if bound > limit:
             raise CorruptChunkError(f"may hold {bound} bytes, more than {limit}", found=bound, expected=limit)
-        return zstd.decompress(data)
+        return _numcodecs().decompress(data)
 
     def fills(self, size: int) -> bool:
         return size > _SMALL  # the thread's own context makes its own bytes
@@ -90,12 +89,12 @@ class ZstdCodec(BytesBytesCodec):
             size_of, decompress = _zstandard().frame_content_size, context.decompress
             return lambda data: decompress(data, allow_extra_data=False) if size_of(data) == size else None
         out = np.empty(size, np.uint8)
-        return lambda data: zstd.decompress(data, out) if data[:4] == _MAGIC and _content(data, 0)[0] == size else None
+        return lambda data: _numcodecs().decompress(data, out) if data[:4] == _MAGIC and _content(data, 0)[0] == size else None
 
 
 def _nothing(data: Buffer, bound: int) -> bytes:
     # numcodecs would stream into a buffer that grows; no more than `bound` bytes, but let that be little.
-    content = zstd.decompress(data) if bound <= _MAX_BLOCK else None
+    content = _numcodecs().decompress(data) if bound <= _MAX_BLOCK else None
     if content is None or len(content):
         raise CorruptChunkError("holds data, expected none", expected=0)
     return b""
@@ -165,6 +164,13 @@ def _context() -> Any:
 
 def _errors() -> type[Exception]:
     return _zstandard().ZstdError  # type: ignore[no-any-return]  # the library has no types where it is not installed
+
+
+@cache
+def _numcodecs() -> Any:
+    from numcodecs import zstd  # takes 25 ms, which arrays of small chunks that are only read need not spend
+
+    return zstd
 
 
 @cache

@@ -13,7 +13,6 @@ are structured.
 from __future__ import annotations
 
 import base64
-import difflib
 import re
 import sys
 from collections.abc import Mapping
@@ -129,6 +128,8 @@ def _parse(document: Json, depth: int) -> _Type:
         return _plain(_Type("raw", np.dtype(f"V{bits // 8}")), document, configuration)
     if name in ml.FLOATS or name in ml.INTEGERS or name in ml.COMPLEX:
         return _plain(_ml(document, name), document, configuration)
+    import difflib
+
     near = difflib.get_close_matches(name, _NAMES, n=3) if len(name) <= 64 else []
     raise _bad_type(
         document, f"there is no data type {short(name)}" + (f"; is it {' or '.join(map(repr, near))}?" if near else "")

@@ -10,7 +10,6 @@ A node's documents are a mapping of their names to JSON: {".zarray": {...}, ".za
 
 from __future__ import annotations
 
-import marshal
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
@@ -18,6 +17,7 @@ from ndzarr._typing import Buffer, Json
 from ndzarr.errors import MetadataError
 from ndzarr.formats import v2, v3
 from ndzarr.formats.document import dump_attributes, parse, wrong
+from ndzarr.formats.seen import Seen
 from ndzarr.keys import is_key, join
 from ndzarr.metadata import ArrayMeta, GroupMeta
 
@@ -39,8 +39,7 @@ class Consolidated:
         self.base = base
         self._name = name
         self._nodes = {path: documents for path, documents in nodes.items() if not path or is_key(path)}
-        # Most arrays of a dataset differ from another in their attributes alone: by their documents without those.
-        self._seen: dict[bytes, ArrayMeta] = {}
+        self._seen = Seen()
         self._children: dict[str, list[str]] = {}
         for path in sorted(self._nodes):
             if path:
@@ -52,31 +51,13 @@ class Consolidated:
         relative = relative_path(path, self.base)
         documents = self._nodes.get(relative, {})
         if v3.NODE in documents:
-            return self._node_v3(documents[v3.NODE], f"{self._name}[{relative!r}]")
+            return self._seen.node_v3(documents[v3.NODE], f"{self._name}[{relative!r}]")
         attributes = documents.get(v2.ATTRIBUTES, {})
         if v2.ARRAY in documents:
-            return self._array_v2(documents[v2.ARRAY], attributes, f"{self._name}[{join(relative, v2.ARRAY)!r}]")
+            return self._seen.array_v2(documents[v2.ARRAY], attributes, f"{self._name}[{join(relative, v2.ARRAY)!r}]")
         if v2.GROUP in documents:
             return v2.group_from_json(documents[v2.GROUP], attributes, f"{self._name}[{join(relative, v2.GROUP)!r}]")
         return None
-
-    def _array_v2(self, document: Json, attributes: Mapping[str, Json], name: str) -> ArrayMeta:
-        key = _exact(document)
-        like = self._seen.get(key)
-        if like is not None:
-            return v2.array_like(like, attributes)
-        meta = self._seen[key] = v2.array_from_json(document, attributes, name)
-        return meta
-
-    def _node_v3(self, document: dict[str, Json], name: str) -> ArrayMeta | GroupMeta:
-        key = _exact({field: value for field, value in document.items() if field != "attributes"})
-        like = self._seen.get(key)
-        if like is not None:
-            return v3.array_like(like, document, name)
-        meta = v3.node_from_json(document, name)
-        if isinstance(meta, ArrayMeta):
-            self._seen[key] = meta
-        return meta
 
     def children(self, path: str) -> list[str]:
         """The names of the nodes directly under a group, sorted."""
@@ -102,11 +83,6 @@ class Consolidated:
     def documents(self) -> Mapping[str, Documents]:
         """Each node's documents by path relative to the group."""
         return self._nodes
-
-
-def _exact(document: Json) -> bytes:
-    """The same bytes for the same JSON only: 1, 1.0 and true, or 0.0 and -0.0, are equal to Python and not to us."""
-    return marshal.dumps(document, 2)  # of a version that shares nothing, and so does not depend on which objects are one
 
 
 def relative_path(path: str, above: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -31,7 +32,7 @@ def parse(data: Buffer, name: str) -> dict[str, Json]:
     except UnicodeDecodeError as error:
         raise MetadataError(f"{name!r} is not UTF-8: {error}", key=name) from error
     try:
-        document = json.loads(text, object_pairs_hook=lambda pairs: _object(pairs, name))
+        document = json.loads(text, object_pairs_hook=partial(_object, name))
     except MetadataError:
         raise
     except RecursionError as error:
@@ -46,11 +47,13 @@ def parse(data: Buffer, name: str) -> dict[str, Json]:
             found=document,
             expected="object",
         )
-    _check_depth(document, name)
+    # Nothing lies deeper than there are brackets; most documents have few.
+    if text.count("{") + text.count("[") >= MAX_DEPTH:
+        _check_depth(document, name)
     return document
 
 
-def _object(pairs: list[tuple[str, Json]], name: str) -> dict[str, Json]:
+def _object(name: str, pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     document = dict(pairs)
     if len(document) != len(pairs):
         seen: set[str] = set()
@@ -66,17 +69,17 @@ def _check_depth(document: Json, name: str) -> None:
 
 def too_deep(document: Json, most: int = MAX_DEPTH) -> bool:
     """Whether a document nests deeper than `most`."""
-    level = [document]
-    for _ in range(most):
+    level = [document] if isinstance(document, (dict, list)) else []
+    for _ in range(most - 1):
         level = [
             child
             for node in level
-            if isinstance(node, (dict, list))
             for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, (dict, list))
         ]
         if not level:
             return False
-    return True
+    return any(level)
 
 
 # ---- fields --------------------------------------------------------------------------------

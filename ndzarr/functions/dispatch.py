@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -18,43 +18,46 @@ from ndzarr._typing import Box, NDArray
 from ndzarr.errors import ArgumentError, MemoryLimitError
 from ndzarr.functions.fold import planned
 from ndzarr.functions.stand_ins import Unread, UnreadError
-from ndzarr.functions.table import TABLE, UnstreamedError
+from ndzarr.functions.table import TABLE, Entry, UnstreamedError
 from ndzarr.operand import Operand
 from ndzarr.streaming import fits_block, is_operand, load, own_box
 
-#: The modules that fill the table.
+#: The modules that fill the table, each with functions of its own. Those that most programs want come first.
 FAMILIES = (
-    "applied",
-    "cumulative",
-    "elementwise",
-    "extremes",
-    "files",
     "folds",
-    "fourier",
-    "histograms",
-    "joining",
-    "linear",
-    "matrices",
-    "metadata",
+    "extremes",
     "moments",
-    "norms",
-    "order",
-    "picking",
-    "records",
+    "elementwise",
     "shape",
+    "joining",
+    "metadata",
+    "picking",
+    "order",
+    "cumulative",
+    "linear",
+    "unique",
+    "histograms",
     "sorting",
+    "applied",
+    "files",
+    "fourier",
+    "matrices",
+    "norms",
+    "records",
     "stretches",
     "strings",
-    "unique",
     "writes",
 )
 
 
-@cache
-def _table() -> Any:
+def _entry(function: Callable[..., Any]) -> Entry | None:
+    """The table's entry for a function; families are imported in turn until one has it."""
     for family in FAMILIES:
+        found = TABLE.get(function)
+        if found is not None:
+            return found
         import_module(f"ndzarr.functions.{family}")
-    return TABLE
+    return TABLE.get(function)
 
 
 def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -63,7 +66,7 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
     Raises what NumPy raises, and MemoryLimitError where it would have to load more than `options(max_load)`.
     """
     args, kwargs = named_out(function, args, kwargs)
-    entry = _table().get(function)
+    entry = _entry(function)
     small = False
     if entry is not None:
         small = entry.kind in ("stream", "lanes") and not _changes(kwargs) and fits_block(operands_in((args, kwargs)))
@@ -93,7 +96,7 @@ def reads(function: Callable[..., Any], operand: Any, args: tuple[Any, ...], kwa
     Raises ArgumentError for what is no reduction, and what NumPy raises for its arguments.
     """
     ufunc = getattr(function, "__self__", None)
-    entry = _table().get(function)
+    entry = _entry(function)
     unread = Unread(operand)  # many functions are no reductions, and would write
     plan = None
     with suppress(UnreadError):
@@ -264,7 +267,7 @@ def described() -> list[tuple[str, str, str]]:
         import_module(f"numpy.{module}")
     found = {}
     for function in get_overridable_numpy_array_functions():
-        entry = _table().get(function)
+        entry = _entry(function)
         if entry is None and function.__name__ in _MAKERS:
             continue
         found[name_of(function)] = ("load", "") if entry is None else (entry.kind, entry.note)

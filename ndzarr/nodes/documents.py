@@ -10,6 +10,7 @@ from ndzarr.errors import MetadataError
 from ndzarr.formats import consolidated, v2, v3
 from ndzarr.formats.consolidated import Consolidated, relative_path
 from ndzarr.formats.document import dump_attributes, parse
+from ndzarr.formats.seen import Seen
 from ndzarr.keys import join
 from ndzarr.metadata import ArrayMeta, GroupMeta
 from ndzarr.nodes.consolidation import changed, dumped, gather, too_much
@@ -21,6 +22,9 @@ Meta: TypeAlias = ArrayMeta | GroupMeta
 #: A node, and for a group its consolidated metadata where it has any.
 Opened: TypeAlias = tuple[Meta, Consolidated | None]
 Change: TypeAlias = Callable[[dict[str, Json]], object]
+
+#: Of all stores: the documents are equal, whoever holds them.
+_SEEN = Seen(256)
 
 # ---- the two formats --------------------------------------------------------------------------------
 
@@ -50,7 +54,8 @@ class _Format2:
     def parse(self, path: str, found: Mapping[str, Buffer]) -> Meta | None:
         attributes = found.get(v2.ATTRIBUTES)
         if v2.ARRAY in found:
-            return v2.read_array(found[v2.ARRAY], attributes, join(path, v2.ARRAY))
+            name = join(path, v2.ARRAY)
+            return _SEEN.array_v2(parse(found[v2.ARRAY], name), v2.read_attributes(attributes, name), name)
         return v2.read_group(found[v2.GROUP], attributes, join(path, v2.GROUP)) if v2.GROUP in found else None
 
     def find(self, store: Store, path: str) -> Meta | None:
@@ -133,7 +138,8 @@ class _Format3:
     names: tuple[str, ...] = (v3.NODE,)
 
     def parse(self, path: str, found: Mapping[str, Buffer]) -> Meta | None:
-        return v3.read_node(found[v3.NODE], join(path, v3.NODE)) if v3.NODE in found else None
+        name = join(path, v3.NODE)
+        return _SEEN.node_v3(parse(found[v3.NODE], name), name) if v3.NODE in found else None
 
     def opened(self, store: Store, path: str, group: bool) -> Opened | None:
         meta = self.find(store, path)
@@ -152,7 +158,7 @@ class _Format3:
 
     def find(self, store: Store, path: str) -> Meta | None:
         document = self._read(store, path)
-        return None if document is None else v3.node_from_json(document, join(path, v3.NODE))
+        return None if document is None else _SEEN.node_v3(document, join(path, v3.NODE))
 
     def kind(self, store: Store, path: str) -> str | None:
         try:
