@@ -29,8 +29,11 @@ def growth(*, quick: bool) -> list[Table]:
 
 
 def _fastest(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """The least seconds of each job. Nothing is compared here but ndzarr with itself, so what others do to the machine is noise;
-    and one other busy program is enough to leave two threads one processor."""
+    """The least seconds of each job.
+
+    Nothing is compared here but ndzarr with itself, so what others do to the machine is noise; and one other busy program is
+    enough to leave two threads one processor.
+    """
     taken: dict[str, list[float]] = {name: [] for name in jobs}
     for round_ in range(rounds + 1):
         for name, job in jobs.items():
