@@ -5,7 +5,6 @@ The public names are listed here, once, and imported when first used, so that `i
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -117,12 +116,14 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
 
 
 def __getattr__(name: str) -> Any:
+    from ndzarr.imports import import_behind
+
     if name in _PACKAGES:
-        return import_module(f"ndzarr.{name}")
+        return import_behind(f"ndzarr.{name}")
     module = _MODULE_OF.get(name)
     if module is None:
         raise AttributeError(f"module 'ndzarr' has no attribute {name!r}")
-    value = getattr(import_module(module), name)
+    value = getattr(import_behind(module), name)
     globals()[name] = value
     return value
 

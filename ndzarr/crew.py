@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+
+from ndzarr.imports import once
 
 if TYPE_CHECKING:  # imported when the pool is made: it brings logging along
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -98,8 +100,6 @@ class _Crew(Generic[Task]):
             try:
                 if not hired:
                     return
-                from concurrent.futures import wait
-
                 # Those that no thread has begun are not waited for: to `wait`, a future that was cancelled is not done before
                 # a thread of the pool has seen that. It stays in the pool's queue until then, and must not hold on to results.
                 begun = []
@@ -108,7 +108,7 @@ class _Crew(Generic[Task]):
                         errand.work = None
                     else:
                         begun.append(future)
-                wait(begun)
+                _futures().wait(begun)
                 return
             except BaseException as error:  # a second Ctrl-C
                 self._fail(error)
@@ -177,6 +177,15 @@ class _Errand:
             self.work()
 
 
+@once
+def _futures() -> Any:
+    from concurrent import futures
+
+    for name in ("ThreadPoolExecutor", "wait"):
+        getattr(futures, name)  # which imports it
+    return futures
+
+
 def _hire(work: Callable[[], None], most: int, hired: list[tuple[Future[None], _Errand]]) -> None:
     """Put up to `most` threads of the process's one pool to work; `hired` gets an entry for each.
 
@@ -184,12 +193,10 @@ def _hire(work: Callable[[], None], most: int, hired: list[tuple[Future[None], _
     is a part of, and the queue would hold on to all that was to be done. The pool is made when first needed.
     """
     global _executor
-    from concurrent.futures import ThreadPoolExecutor
-
     size = max(1, processors() - 1)
     with _executor_lock:
         if _executor is None:
-            _executor = ThreadPoolExecutor(size, thread_name_prefix="ndzarr")
+            _executor = _futures().ThreadPoolExecutor(size, thread_name_prefix="ndzarr")
         _hired[:] = [future for future in _hired if not future.done()]
         for _ in range(min(most, size - len(_hired))):
             # Each thread gets a copy of the caller's context, so that stores see the caller's `options`.

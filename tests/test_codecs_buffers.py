@@ -60,13 +60,13 @@ def test_none():
 
 def test_zstandard_may_be_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "zstandard", None)
-    zstd._zstandard.cache_clear()
+    zstd._zstandard.forget()
     zstd._threads.__dict__.clear()
     try:
         assert zstd._context() is None
         assert bytes(ZstdCodec().decode(ZstdCodec().encode(b"abc"), size=3, limit=3)) == b"abc"
     finally:
         monkeypatch.undo()
-        zstd._zstandard.cache_clear()
+        zstd._zstandard.forget()
         zstd._threads.__dict__.clear()
     assert zstd._context() is zstd._context() is not None

@@ -31,11 +31,11 @@ def library(request, monkeypatch):
     if request.param == "standard":
         monkeypatch.setitem(sys.modules, "isal", None)
         monkeypatch.setitem(sys.modules, "isal.isal_zlib", None)
-    inflate._libdeflate.cache_clear()
-    inflate._decompressors.cache_clear()
+    inflate._libdeflate.forget()
+    inflate._decompressors.forget()
     yield request.param
-    inflate._libdeflate.cache_clear()
-    inflate._decompressors.cache_clear()
+    inflate._libdeflate.forget()
+    inflate._decompressors.forget()
 
 
 def decode(name: str, data: bytes, size: int) -> bytes:

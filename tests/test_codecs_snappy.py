@@ -92,7 +92,7 @@ def test_a_block_that_decodes_short(monkeypatch):
 
 def test_cramjam_may_be_missing(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "cramjam", None)
-    snappy._library.cache_clear()
+    snappy._library.forget()
     try:
         assert not SnappyCodec.available()
         assert not codecs()["snappy"].available
@@ -101,7 +101,7 @@ def test_cramjam_may_be_missing(monkeypatch):
         with pytest.raises(ArgumentError, match="needs cramjam"):
             SnappyCodec().encode(b"")
     finally:
-        snappy._library.cache_clear()
+        snappy._library.forget()
 
 
 # ---- lz4 ------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ import zlib
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from importlib import import_module
+from typing import Any, ClassVar
 
 import google_crc32c
 import numpy as np
@@ -20,6 +21,7 @@ from ndzarr.codecs.base import BytesBytesCodec
 from ndzarr.codecs.buffers import flat, from_bytes
 from ndzarr.codecs.configuration import Fields
 from ndzarr.errors import CorruptChunkError
+from ndzarr.imports import once
 
 
 class Checksum32Codec(BytesBytesCodec):
@@ -140,11 +142,9 @@ class Fletcher32Codec(Checksum32Codec):
         return {}
 
     def checksum(self, data: Buffer) -> int:
-        from numcodecs.fletcher32 import Fletcher32
-
         if not len(data):
             return 0  # numcodecs reaches past the end of nothing
-        return int.from_bytes(memoryview(flat(Fletcher32().encode(from_bytes(data))))[-4:], "little")
+        return int.from_bytes(memoryview(flat(_fletcher32().Fletcher32().encode(from_bytes(data))))[-4:], "little")
 
 
 @dataclass(frozen=True)
@@ -177,13 +177,21 @@ class JenkinsLookup3Codec(Checksum32Codec):
         return {"initval": self.initval, "prefix": None if self.prefix is None else list(self.prefix)}
 
     def checksum(self, data: Buffer) -> int:
-        from numcodecs.jenkins import jenkins_lookup3
-
         content: NDArray = from_bytes(data)
         if self.prefix:
             content = np.concatenate([np.array(self.prefix, np.uint8), content])
-        return int(jenkins_lookup3(content, self.initval)) if len(content) else self._nothing()
+        return int(_jenkins().jenkins_lookup3(content, self.initval)) if len(content) else self._nothing()
 
     def _nothing(self) -> int:
         # lookup3 of no bytes is where it starts; numcodecs reaches past the end.
         return (0xDEADBEEF + self.initval) & 0xFFFFFFFF
+
+
+@once
+def _fletcher32() -> Any:
+    return import_module("numcodecs.fletcher32")
+
+
+@once
+def _jenkins() -> Any:
+    return import_module("numcodecs.jenkins")

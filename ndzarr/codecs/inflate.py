@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from ndzarr._typing import Buffer
 from ndzarr.codecs.streams import unpack
+from ndzarr.imports import once
 
 #: `wbits` for a zlib stream and for a gzip member.
 ZLIB, GZIP = 15, 31
@@ -57,7 +58,7 @@ def _whole(data: Buffer, size: int, gzip: bool) -> Buffer | None:
     return content if ends and len(content) == size else None
 
 
-@cache
+@once
 def _libdeflate() -> Any:
     try:
         import deflate
@@ -66,7 +67,7 @@ def _libdeflate() -> Any:
     return deflate
 
 
-@cache
+@once
 def _decompressors() -> Any:
     try:
         from isal import isal_zlib

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from ndzarr._typing import Buffer, Json, NDArray
 from ndzarr.codecs.base import ArrayBytesCodec, ChunkSpec
 from ndzarr.codecs.configuration import Fields
 from ndzarr.codecs.items import check_dtype, unpack_items
+from ndzarr.imports import once
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,20 @@ class Msgpack2Codec(ArrayBytesCodec):
         return self
 
     def encode(self, array: NDArray, spec: ChunkSpec) -> Buffer:
-        from numcodecs.msgpacks import MsgPack
-
         items = np.atleast_1d(array)  # of no axes numcodecs makes no list
-        return MsgPack(**vars(self)).encode(items.astype(object) if spec.dtype.kind == "T" else items)
+        return _numcodecs().MsgPack(**vars(self)).encode(items.astype(object) if spec.dtype.kind == "T" else items)
 
     def decode(self, data: Buffer, spec: ChunkSpec) -> NDArray:
-        import msgpack
-
         # Not numcodecs: it allocates by the dtype and shape in the document. Lengths are held to the length of `data`
         # by the library; extension types stay opaque, so that nothing but plain values comes out.
-        return unpack_items(msgpack.unpackb(data, raw=self.raw), spec)
+        return unpack_items(_msgpack().unpackb(data, raw=self.raw), spec)
+
+
+@once
+def _numcodecs() -> Any:
+    return import_module("numcodecs.msgpacks")
+
+
+@once
+def _msgpack() -> Any:
+    return import_module("msgpack")

@@ -19,6 +19,7 @@ from ndzarr.codecs.base import ArrayBytesCodec, ChunkSpec
 from ndzarr.codecs.configuration import Fields
 from ndzarr.codecs.number import extension
 from ndzarr.errors import ArgumentError, CorruptChunkError
+from ndzarr.imports import once
 
 _DELTAS = ("auto", "none", "try_consecutive", "try_lookback")
 _PAGE = 262144
@@ -80,14 +81,12 @@ class PcodecCodec(ArrayBytesCodec):
         return 2 * spec.nbytes + 65536 + 128 * -(-spec.size // self.equal_pages_up_to)
 
     def encode(self, array: NDArray, spec: ChunkSpec) -> Buffer:
-        from numcodecs.pcodec import PCodec
-
-        numcodec = PCodec(**self.configuration())
+        numcodec = _numcodecs().PCodec(**self.configuration())
         encoded: bytes = numcodec.encode(_numbers(np.ascontiguousarray(array, spec.dtype).reshape(-1)))
         return encoded
 
     def decode(self, data: Buffer, spec: ChunkSpec) -> NDArray:
-        standalone: Any = importlib.import_module("pcodec.standalone")
+        standalone = _standalone()
         out = np.empty(spec.size, spec.dtype)
         # Into an array of the chunk's size: the library stops where that is full, and says whether that was all.
         progress = _guarded(standalone.simple_decompress_into, bytes(data), _numbers(out))
@@ -118,3 +117,13 @@ def _guarded(function: Any, *arguments: Any) -> Any:
         if type(error).__name__ == "PanicException":
             raise CorruptChunkError(f"the library gave up: {error}") from error
         raise
+
+
+@once
+def _numcodecs() -> Any:
+    return importlib.import_module("numcodecs.pcodec")
+
+
+@once
+def _standalone() -> Any:
+    return importlib.import_module("pcodec.standalone")

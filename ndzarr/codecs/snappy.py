@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import google_crc32c
@@ -18,6 +17,7 @@ from ndzarr._typing import Buffer, Json
 from ndzarr.codecs.base import BytesBytesCodec
 from ndzarr.codecs.configuration import Fields
 from ndzarr.errors import ArgumentError, CorruptChunkError
+from ndzarr.imports import once
 
 _FRAMED = b"\xff\x06\x00\x00sNaPpY"
 #: The most that one chunk of a framed stream holds.
@@ -129,7 +129,7 @@ def _needed() -> Any:
     return library
 
 
-@cache
+@once
 def _library() -> Any:
     try:
         import cramjam

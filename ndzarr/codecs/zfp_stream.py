@@ -19,6 +19,7 @@ import numpy as np
 
 from ndzarr._typing import Buffer, DType, NDArray, Shape
 from ndzarr.errors import CorruptChunkError
+from ndzarr.imports import once
 
 #: What zfp calls the type of each dtype that it knows.
 TYPES = {np.dtype(np.int32): 1, np.dtype(np.int64): 2, np.dtype(np.float32): 3, np.dtype(np.float64): 4}
@@ -35,6 +36,7 @@ def installed() -> bool:
     return importlib.util.find_spec("zfpy") is not None
 
 
+@once
 def zfpy() -> Any:
     """The zfpy module, imported when first asked for."""
     return importlib.import_module("zfpy")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from ndzarr._typing import Buffer, Json
 from ndzarr.codecs.base import BytesBytesCodec
 from ndzarr.codecs.configuration import Fields
 from ndzarr.errors import CorruptChunkError
+from ndzarr.imports import once
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 #: A block decodes to at most this much, whatever its header says (RFC 8878, section 3.1.1.2.4).
@@ -166,14 +166,14 @@ def _errors() -> type[Exception]:
     return _zstandard().ZstdError  # type: ignore[no-any-return]  # the library has no types where it is not installed
 
 
-@cache
+@once
 def _numcodecs() -> Any:
     from numcodecs import zstd  # takes 25 ms, which arrays of small chunks that are only read need not spend
 
     return zstd
 
 
-@cache
+@once
 def _zstandard() -> Any:
     try:
         import zstandard

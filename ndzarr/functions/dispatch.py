@@ -19,6 +19,7 @@ from ndzarr.errors import ArgumentError, MemoryLimitError
 from ndzarr.functions.fold import planned
 from ndzarr.functions.stand_ins import Unread, UnreadError
 from ndzarr.functions.table import TABLE, Entry, UnstreamedError
+from ndzarr.imports import import_behind
 from ndzarr.operand import Operand
 from ndzarr.streaming import fits_block, is_operand, load, own_box
 
@@ -56,7 +57,7 @@ def _entry(function: Callable[..., Any]) -> Entry | None:
         found = TABLE.get(function)
         if found is not None:
             return found
-        import_module(f"ndzarr.functions.{family}")
+        import_behind(f"ndzarr.functions.{family}")
     return TABLE.get(function)
 
 
