@@ -33,6 +33,8 @@ _HOME = {
     "ndzarr.stores.local": "LocalStore",
     "ndzarr.stores.mapping": "MappingStore",
     "ndzarr.stores.memory": "MemoryStore",
+    "ndzarr.stores.prefix": "PrefixStore",
+    "ndzarr.stores.readonly": "ReadOnlyStore",
     "ndzarr.stores.registry": "StoreInfo get_store register_store unregister_store",
     "ndzarr.stores.zarr_python": "ZarrPythonStore",
     "ndzarr.stores.zip": "ZipStore",
@@ -104,6 +106,8 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     from ndzarr.stores.local import LocalStore as LocalStore
     from ndzarr.stores.mapping import MappingStore as MappingStore
     from ndzarr.stores.memory import MemoryStore as MemoryStore
+    from ndzarr.stores.prefix import PrefixStore as PrefixStore
+    from ndzarr.stores.readonly import ReadOnlyStore as ReadOnlyStore
     from ndzarr.stores.registry import (
         StoreInfo as StoreInfo,
         get_store as get_store,

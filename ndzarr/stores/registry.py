@@ -21,6 +21,8 @@ _BUILTIN = {
     "file": "ndzarr.stores.local:LocalStore",
     "mapping": "ndzarr.stores.mapping:MappingStore",
     "memory": "ndzarr.stores.memory:MemoryStore",
+    "prefix": "ndzarr.stores.prefix:PrefixStore",
+    "readonly": "ndzarr.stores.readonly:ReadOnlyStore",
     "zarr": "ndzarr.stores.zarr_python:ZarrPythonStore",
     "zip": "ndzarr.stores.zip:ZipStore",
 }
