@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -79,6 +79,9 @@ class ServedStore(Store):
 
     def get_many(self, requests: Iterable[tuple[str, ByteRange | None]]) -> list[Buffer | None]:
         return self.served.get_many(requests)
+
+    def get_each(self, requests: Iterable[tuple[str, ByteRange | None]]) -> Iterator[tuple[int, Buffer | None]]:
+        return self.served.get_each(requests)
 
     def list(self, prefix: str = "") -> Iterable[str]:
         hidden = [key for key in self.written.list(prefix) if "/." in f"/{key}"]

@@ -136,6 +136,15 @@ class FsspecStore(Store):
         for fetch, value in self._fetched(wanted):
             yield from fetch.answers(value)
 
+    def get_many_tagged(self, requests: Iterable[_Request]) -> list_[tuple[Buffer, Hashable] | None]:
+        # The value is the tag: what a client tells of a version comes by another request, and may be of another version.
+        wanted = list_(requests)
+        values = [None if value is None else bytes(value) for value in self.get_many((key, None) for key, _ in wanted)]
+        return [
+            None if value is None else (value if range is None else memoryview(value)[range[0] : range[1]], value)
+            for value, (_, range) in zip(values, wanted, strict=True)
+        ]
+
     def _fetched(self, wanted: Sequence[_Request]) -> Iterator[tuple[Fetch, Buffer | None]]:
         fetches = merged(wanted)
         if not fetches:
