@@ -21,6 +21,8 @@ _BUILTIN = {
     "fsspec": "ndzarr.stores.fsspec:FsspecStore",
     "file": "ndzarr.stores.local:LocalStore",
     "mapping": "ndzarr.stores.mapping:MappingStore",
+    "mongodb": "ndzarr.stores.gridfs:GridFSStore",
+    "mongodb+srv": "ndzarr.stores.gridfs:GridFSStore",
     "memory": "ndzarr.stores.memory:MemoryStore",
     "prefix": "ndzarr.stores.prefix:PrefixStore",
     "readonly": "ndzarr.stores.readonly:ReadOnlyStore",
