@@ -10,13 +10,11 @@ import contextvars
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
-
-if TYPE_CHECKING:  # imported when the pool is made: it brings logging along
-    from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeAlias, TypeVar
 
 #: Estimated time of one part, in nanoseconds, from which threads win. Measured on 4,096 chunks of 16 KiB, two cores: blosc-lz4
 #: (estimated at 10 us) 52 ms on one thread and 57 on two, raw (3 us) 31 and 36, zstd (21 us) 99 and 62; chunks of 1 MiB always
@@ -96,10 +94,6 @@ class _Crew(Generic[Task]):
         """Wait until no thread of the crew works any more, whatever happens meanwhile (promise P17)."""
         while True:
             try:
-                if not hired:
-                    return
-                from concurrent.futures import wait
-
                 # Those that no thread has begun are not waited for: to `wait`, a future that was cancelled is not done before
                 # a thread of the pool has seen that. It stays in the pool's queue until then, and must not hold on to results.
                 begun = []
@@ -184,8 +178,6 @@ def _hire(work: Callable[[], None], most: int, hired: list[tuple[Future[None], _
     is a part of, and the queue would hold on to all that was to be done. The pool is made when first needed.
     """
     global _executor
-    from concurrent.futures import ThreadPoolExecutor
-
     size = max(1, processors() - 1)
     with _executor_lock:
         if _executor is None:

@@ -11,13 +11,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Coords, Key, NDArray
+from ndzarr.chunkcache import CachedChunks, CachedShardReader, ChunkCache, is_cacheable
 from ndzarr.chunks import Chunks, Result, Scratch, ShardReader, ShardWriter, decode_ns
 from ndzarr.codecs.sharding_indexed import MISSING, Index
 from ndzarr.crew import THREADS_FROM_NS, Ledger, crew_size, share
@@ -44,9 +45,9 @@ _LIST_FROM = 4
 class Engine:
     """The chunk objects of one array. Safe to use from any thread; immutable but for the indices of shards that it keeps."""
 
-    __slots__ = ("_chunks", "_indices", "_range", "layout", "meta", "path", "store")
+    __slots__ = ("_cached", "_chunks", "_indices", "_range", "layout", "meta", "path", "store")
 
-    def __init__(self, store: Store, meta: ArrayMeta, layout: Layout, path: str) -> None:
+    def __init__(self, store: Store, meta: ArrayMeta, layout: Layout, path: str, cache: ChunkCache | None = None) -> None:
         self.store = store
         self.meta = meta
         self.layout = layout
@@ -54,6 +55,9 @@ class Engine:
         self._chunks = Chunks(layout, path, store.url)
         self._range = None if layout.uniform is None else self._chunks.reach(layout.uniform.pipeline)
         self._indices = Indices()
+        self._cached = None
+        if cache is not None and is_cacheable(layout.dtype):
+            self._cached = CachedChunks(cache, self._chunks, self._ask, store.tag, tagged=store.tagged)
 
     def chunk_ns(self) -> float:
         """The estimated time of decoding one chunk, in nanoseconds."""
@@ -90,13 +94,23 @@ class Engine:
         out = room(selection.work_shape, dtype, f"a result of shape {selection.shape}")
         mask = np.zeros(out.shape, np.bool_) if masked and options.missing == "mask" else None
         result = Result(out, field, options, mask)
-        if out.size and not (field is None and self._read_tiles(selection, result)):
-            share(plan(selection, self.layout.objects), _Reader(self, result), self._part_ns(selection), options.workers)
+        if out.size and not (field is None and self._cached is None and self._read_tiles(selection, result)):
+            self._read_parts(selection, result)
         trailing = out.shape[len(selection.work_shape) :]  # of a field that is itself an array
         array = out.reshape(selection.shape + trailing)
         if mask is not None:
             array = self._chunks.masked(array, mask.reshape(array.shape), field)
         return array[()] if selection.scalar else array
+
+    def _read_parts(self, selection: Selection, result: Result) -> None:
+        parts = plan(selection, self.layout.objects)
+        if self._cached is not None:
+            parts = self._cached.left(parts, result)
+            first = next(parts, None)
+            if first is None:
+                return
+            parts = chain((first,), parts)
+        share(parts, _Reader(self, result), self._part_ns(selection), result.options.workers)
 
     def _read_tiles(self, selection: Selection, result: Result) -> bool:
         """Read by tiles, the way of a rectangle of plain chunks in a store of ours; False where that is not what it is.
@@ -141,7 +155,11 @@ class Engine:
             # A record of a masked array has a mask for each field.
             return self.read(Selection(tuple([Point(i) for i in index]), (), (), scalar=True), masked=masked)
         pipeline = cell.pipeline
-        if pipeline.raw:
+        if self._cached is not None and self._cached.takes(pipeline):
+            chunk = self._cached.chunk(spot, pipeline)
+            if chunk is not None:
+                return _own(chunk[tuple(local)])
+        elif pipeline.raw:
             offset = 0
             for step, extent in zip(local, cell.chunk.shape, strict=True):
                 offset = offset * extent + step
@@ -165,6 +183,9 @@ class Engine:
         cell = layout.uniform or layout.cell(part.coords)
         if cell.shard is not None:
             self._read_shard(part, cell, cell.shard, result)
+            return
+        if self._cached is not None and self._cached.takes(cell.pipeline):
+            self._cached.read(part, cell.pipeline, result)
             return
         wanted = stretch_of(part, cell, result.field)
         if wanted is not None:
@@ -195,12 +216,37 @@ class Engine:
     def _read_shard(self, part: Part, cell: Cell, shard: Shard, result: Result) -> None:
         """Read the inner chunks of one shard that a part touches, and no more of it than they take."""
         parts = list(plan(within(part), shard.grid))
+        if self._cached is not None and self.store.tagged and self._cached.takes(shard.pipeline):
+            self._read_cached_shard(self._cached, part, cell, shard, parts, result)
+            return
         found = self._fetch(part.coords, cell, shard, [shard.position(inner.coords) for inner in parts])
         if found is None:
             self._chunks.missing(part, result, part.coords)
             return
         place = result.lift(part)
         work = ShardReader(self._chunks, part.coords, shard, found, place)
+        share(iter(parts), work, decode_ns(shard.pipeline), result.options.workers, count=len(parts))
+        result.lower(part, place)
+
+    def _read_cached_shard(
+        self, cached: CachedChunks, part: Part, cell: Cell, shard: Shard, parts: list[Part], result: Result
+    ) -> None:
+        """`_read_shard` by way of the cache: chunks that are not in it are fetched, and all are of one version of the shard."""
+        positions = [shard.position(inner.coords) for inner in parts]
+        found = None
+        held = cached.inner(part.coords, shard, positions)
+        if held is not None and len(held.chunks) < len(positions):
+            found = self._fetch(part.coords, cell, shard, [p for p in positions if p not in held.chunks])
+            if found is not None and held.chunks and found.tag != held.tag:
+                held.chunks.clear()
+                found = self._fetch(part.coords, cell, shard, positions)
+            if found is None:
+                held = None
+        if held is None:
+            self._chunks.missing(part, result, part.coords)
+            return
+        place = result.lift(part)
+        work = CachedShardReader(self._chunks, part.coords, shard, found, place, held, cached.cache)
         share(iter(parts), work, decode_ns(shard.pipeline), result.options.workers, count=len(parts))
         result.lower(part, place)
 

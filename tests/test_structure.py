@@ -97,7 +97,7 @@ def test_no_cycles() -> None:
 
 STORE_METHODS = {
     "get", "set", "delete", "list", "get_tagged", "set_if", "get_many", "set_many", "delete_many", "delete_prefix", "list_dir",
-    "size", "exists", "lock", "transaction", "shortcut", "move_prefix",
+    "size", "exists", "lock", "tag", "transaction", "shortcut", "move_prefix",
 }  # fmt: skip
 
 

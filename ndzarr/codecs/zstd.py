@@ -14,6 +14,7 @@ from ndzarr._typing import Buffer, Json
 from ndzarr.codecs.base import BytesBytesCodec
 from ndzarr.codecs.configuration import Fields
 from ndzarr.errors import CorruptChunkError
+from ndzarr.plugins import late
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 #: A block decodes to at most this much, whatever its header says (RFC 8878, section 3.1.1.2.4).
@@ -165,15 +166,12 @@ def _errors() -> type[Exception]:
 
 @cache
 def _numcodecs() -> Any:
-    from numcodecs import zstd  # takes 25 ms, which arrays of small chunks that are only read need not spend
-
-    return zstd
+    return late("numcodecs.zstd")  # takes 25 ms, which arrays of small chunks that are only read need not spend
 
 
 @cache
 def _zstandard() -> Any:
     try:
-        import zstandard
+        return late("zstandard")
     except ImportError:
         return None
-    return zstandard
