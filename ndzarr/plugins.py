@@ -137,22 +137,6 @@ class Registry:
             self.version += 1
 
 
-_importing = threading.RLock()
-
-if hasattr(os, "register_at_fork"):
-    # A module that another thread is importing when a process forks would stay half imported in the child, and locked.
-    os.register_at_fork(before=_importing.acquire, after_in_parent=_importing.release, after_in_child=_importing.release)
-
-
-def late(module: str) -> Any:
-    """A module of somebody else's that is not needed before now, imported whole: a fork waits until it is (promise P18).
-
-    Only for modules that import nothing of ours, and call nothing.
-    """
-    with _importing:
-        return import_module(module)
-
-
 def _entry_points(**match: str) -> Any:
     # Imported here since it brings zipfile, email and csv along, which nobody needs to make an array in memory.
     from importlib.metadata import entry_points

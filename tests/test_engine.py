@@ -370,7 +370,7 @@ import numpy as np
 import ndzarr
 
 z = ndzarr.create_array(
-    shape=(900, 300), dtype="f8", chunks=(100, 100), zarr_format=int(sys.argv[1]), shards=eval(sys.argv[2]), compressor=sys.argv[3]
+    shape=(900, 300), dtype="f8", chunks=(100, 100), compressor="zlib", zarr_format=int(sys.argv[1]), shards=eval(sys.argv[2])
 )
 stop = threading.Event()
 data = np.random.default_rng(0).normal(size=z.shape)
@@ -414,7 +414,7 @@ finally:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
 @pytest.mark.formats(3)  # the layouts say which
-@pytest.mark.parametrize("layout", ["2 None zlib", "3 None zlib", "3 (300,300) zlib", "3 None zstd"])
+@pytest.mark.parametrize("layout", ["2 None", "3 None", "3 (300,300)"])
 def test_fork_while_busy(layout: str) -> None:
     """Promise P18: a child of a process whose pool works and whose locks are held can read and write.
 

@@ -9,12 +9,12 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numcodecs import zstd
 
 from ndzarr._typing import Buffer, Json
 from ndzarr.codecs.base import BytesBytesCodec
 from ndzarr.codecs.configuration import Fields
 from ndzarr.errors import CorruptChunkError
-from ndzarr.plugins import late
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 #: A block decodes to at most this much, whatever its header says (RFC 8878, section 3.1.1.2.4).
@@ -48,7 +48,7 @@ class ZstdCodec(BytesBytesCodec):
         return {"level": self.level, "checksum": True} if self.checksum else {"level": self.level}
 
     def encode(self, data: Buffer) -> Buffer:
-        return _numcodecs().compress(data, self.level, self.checksum)
+        return zstd.compress(data, self.level, self.checksum)
 
     def decode(self, data: Buffer, *, size: int | None, limit: int, out: Buffer | None = None) -> Buffer:
         if size and data[:4] == _MAGIC and _content(data, 0)[0] == size:
@@ -64,7 +64,7 @@ class ZstdCodec(BytesBytesCodec):
                         pass
             # Safe: numcodecs adds up all the frames and refuses a sum over `out`; it cannot be under, the first has it
             # all.
-            return _numcodecs().decompress(data, np.empty(size, np.uint8) if out is None else out)
+            return zstd.decompress(data, np.empty(size, np.uint8) if out is None else out)
         total, bound = _walk(data)
         if total is not None and (total > limit or (size is not None and total != size)):
             expected = limit if size is None else size
@@ -72,13 +72,13 @@ class ZstdCodec(BytesBytesCodec):
         if total == 0:
             return b""  # which numcodecs takes for an error
         if total is not None:
-            return _numcodecs().decompress(data)
+            return zstd.decompress(data)
         if size is not None:
             # A frame that does not say how much it holds. Safe: numcodecs decodes into this much and no more.
-            return _numcodecs().decompress(data, np.empty(size, np.uint8)) if size else _nothing(data, bound)
+            return zstd.decompress(data, np.empty(size, np.uint8)) if size else _nothing(data, bound)
         if bound > limit:
             raise CorruptChunkError(f"may hold {bound} bytes, more than {limit}", found=bound, expected=limit)
-        return _numcodecs().decompress(data)
+        return zstd.decompress(data)
 
     def quick(self, size: int) -> Callable[[Buffer], Buffer | None] | None:
         # Safe: as in `decode`, the first frame says that it holds `size` bytes. A frame that was cut short is refused.
@@ -87,12 +87,12 @@ class ZstdCodec(BytesBytesCodec):
             size_of, decompress = _zstandard().frame_content_size, context.decompress
             return lambda data: decompress(data, allow_extra_data=False) if size_of(data) == size else None
         out = np.empty(size, np.uint8)
-        return lambda data: _numcodecs().decompress(data, out) if data[:4] == _MAGIC and _content(data, 0)[0] == size else None
+        return lambda data: zstd.decompress(data, out) if data[:4] == _MAGIC and _content(data, 0)[0] == size else None
 
 
 def _nothing(data: Buffer, bound: int) -> bytes:
     # numcodecs would stream into a buffer that grows; no more than `bound` bytes, but let that be little.
-    content = _numcodecs().decompress(data) if bound <= _MAX_BLOCK else None
+    content = zstd.decompress(data) if bound <= _MAX_BLOCK else None
     if content is None or len(content):
         raise CorruptChunkError("holds data, expected none", expected=0)
     return b""
@@ -165,13 +165,9 @@ def _errors() -> type[Exception]:
 
 
 @cache
-def _numcodecs() -> Any:
-    return late("numcodecs.zstd")  # takes 25 ms, which arrays of small chunks that are only read need not spend
-
-
-@cache
 def _zstandard() -> Any:
     try:
-        return late("zstandard")
+        import zstandard
     except ImportError:
         return None
+    return zstandard
