@@ -82,6 +82,11 @@ class Store(ABC):
         whole = bytes(value)
         return whole if range is None else memoryview(whole)[range[0] : range[1]], whole
 
+    def tag(self, key: Key) -> Hashable | None:
+        """The tag of the value under `key` as it is now, what `get_tagged` gives with it; None when there is no such key."""
+        found = self.get_tagged(key, ByteRange(0, 1))
+        return None if found is None else found[1]
+
     def set_if(self, key: Key, value: Buffer, *, tag: Hashable) -> bool:
         """Set `key` only if its value still has `tag` (None: only if there is no such key); False when somebody was
         first.

@@ -60,6 +60,7 @@ def verbs(store: Store) -> dict[str, Callable[[str], Any]]:
         "get": store.get,
         "get range": lambda key: store.get(key, ByteRange(0, 1)),
         "get_tagged": store.get_tagged,
+        "tag": store.tag,
         "get_many": lambda key: store.get_many([(key, None)]),
         "set": lambda key: store.set(key, b"hostile"),
         "set_if": lambda key: store.set_if(key, b"hostile", tag=None),
@@ -316,11 +317,12 @@ class StoreSuite:
             assert _bytes(found[0]) == b"%08d" % n
             again = store.get_tagged("d/key")
             assert again is not None
-            assert again[1] == found[1]
+            assert again[1] == found[1] == store.tag("d/key")
             seen.append(found[1])
         assert len(set(seen)) == 200
         store.delete("d/key")
         assert store.get_tagged("d/key") is None
+        assert store.tag("d/key") is None
 
     def test_set_if(self, store: Store) -> None:
         assert store.set_if("d/key", b"1", tag=None) is True
