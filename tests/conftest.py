@@ -8,6 +8,16 @@ from dataclasses import dataclass
 import pytest
 
 from ndzarr import creation
+from tests.servers.fixtures import (  # noqa: F401  # pytest finds hooks and fixtures by their names here
+    azurite,
+    ferretdb,
+    gcs,
+    moto,
+    nginx,
+    postgres,
+    pytest_configure_node,
+    versitygw,
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
