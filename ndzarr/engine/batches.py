@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field as field_, replace
 from typing import TYPE_CHECKING, Any
 
@@ -95,8 +95,12 @@ def _read_run(engine: Engine, run: list[Part], result: Result, part_ns: float) -
             part, cell, wanted = plain[number]
             engine.place(part, cell, wanted, data, result, scratch)
 
-    with closing(engine.store.get_each(requests)) as arriving:
+    arriving = iter(engine.store.get_each(requests))
+    try:
         share(arriving, place, part_ns, result.options.workers, count=len(requests))
+    finally:
+        if isinstance(arriving, Generator):  # after an error the rest need not come
+            arriving.close()
 
 
 def _read_cached(engine: Engine, cached: CachedChunks, run: list[Part], result: Result, part_ns: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Self
 from weakref import WeakSet
@@ -109,7 +109,7 @@ class Store(ABC):
         """`get_tagged` of each (key, range), in order."""
         return [self.get_tagged(key, range) for key, range in requests]
 
-    def get_each(self, requests: Iterable[tuple[Key, ByteRange | None]]) -> Generator[tuple[int, Buffer | None], None, None]:
+    def get_each(self, requests: Iterable[tuple[Key, ByteRange | None]]) -> Iterator[tuple[int, Buffer | None]]:
         """(number of the request, what `get` gives), each once, in the order in which they come.
 
         So that the first can be decoded while the others are on their way. Closing the iterator gives up the rest.
