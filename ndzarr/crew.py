@@ -46,8 +46,7 @@ def share(
     `part_ns`: the estimated time of one part. `done` is told which parts were finished. `count`: how many parts there are,
     where that is known. When this returns or raises, no thread works any more (promise P17).
     """
-    threads = workers or processors()
-    if threads > 1 and part_ns >= THREADS_FROM_NS and not _in_pool.value:
+    if part_ns >= THREADS_FROM_NS and count != 1 and not _in_pool.value and (threads := workers or processors()) > 1:
         enough = max(2, min(256, int(CREW_FROM_NS / part_ns)))
         first = list(islice(parts, enough))
         parts = chain(first, parts)

@@ -20,7 +20,7 @@ from ndzarr.assignment import cast, check_value, spread
 from ndzarr.chunkcache import ChunkCache, cache_of
 from ndzarr.chunkwise import iter_chunks, map_chunks
 from ndzarr.duck import DuckArray
-from ndzarr.engine import Engine, presence
+from ndzarr.engine import Engine, presence, read_point
 from ndzarr.errors import ArgumentError, MemoryLimitError, MetadataError, NodeNotFoundError
 from ndzarr.explain import Explanation, explain_reads
 from ndzarr.fields import Field, split_fields
@@ -203,7 +203,7 @@ class ZArray(Node, DuckArray):
                         break
                     point.append(i if i >= 0 else i + n)
                 else:
-                    return engine.read_point(tuple(point), masked=True)
+                    return read_point(engine, tuple(point), masked=True)
         index, fields = split_fields(index, meta.dtype)
         selection = select(index, meta.shape)
         if isinstance(fields, list):

@@ -20,7 +20,6 @@ from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Coords, Key, NDArray
 from ndzarr.chunkcache import CachedChunks, ChunkCache, is_cacheable
 from ndzarr.chunks import Chunks, Result, Scratch, ShardWriter, decode_ns, stretch_of
-from ndzarr.codecs.base import ChunkSpec
 from ndzarr.codecs.sharding_indexed import Index
 from ndzarr.crew import THREADS_FROM_NS, Ledger, crew_size, share
 from ndzarr.engine.batches import read_batches, write_batches
@@ -28,7 +27,6 @@ from ndzarr.engine.cached import read_cached_shard
 from ndzarr.engine.sharded import cut_shard, join_shard, place_shard
 from ndzarr.errors import ArgumentError, CorruptChunkError
 from ndzarr.fields import Field, field_dtype, field_of
-from ndzarr.fillvalue import element
 from ndzarr.keys import check_key
 from ndzarr.layout import Cell, Layout, Shard
 from ndzarr.memory import check_result, room
@@ -166,64 +164,6 @@ class Engine:
         check_key(key(tuple([axis.count - 1 for axis in grid.axes])))
         share(items, work, self._part_ns(selection), result.options.workers, count=count)
         return True
-
-    def read_point(self, index: tuple[int, ...], *, masked: bool = False) -> Any:
-        """One element, for plain ints already within bounds: the shortest way from an index to a scalar.
-
-        Does what `read` does for a selection of Points only; a test compares the two.
-        """
-        layout = self.layout
-        coords = []
-        local = []
-        for i, axis in zip(index, layout.objects.axes, strict=True):
-            coord = axis.find(i)
-            coords.append(coord)
-            local.append(i - axis.start(coord))
-        spot = tuple(coords)
-        cell = layout.uniform or layout.cell(spot)
-        if (masked and layout.dtype.names and config.current().missing == "mask") or (cell.shard and self.cached):
-            # A record of a masked array has a mask for each field.
-            return self.read(Selection(tuple([Point(i) for i in index]), (), (), scalar=True), masked=masked)
-        pipeline = cell.pipeline
-        inner: Coords | None = None
-        if cell.shard is not None:
-            axes = cell.shard.grid.axes
-            inner = tuple([axis.find(i) for axis, i in zip(axes, local, strict=True)])
-            position = cell.shard.position(inner)
-            found = self.fetch_shard(spot, cell, cell.shard, (position,))
-            data = None if found is None else found.get(position)
-            if data is not None:
-                place = tuple([i - axis.start(coord) for axis, i, coord in zip(axes, local, inner, strict=True)])
-                decode = cell.shard.pipeline.quick()
-                chunk = None if decode is None else decode(data)
-                if chunk is None:
-                    chunk = self.chunks.decode(cell.shard.pipeline, data, None, spot, inner)
-                return _own(chunk[place])
-            if found is None:
-                inner = None  # it is the shard that is missing
-        elif self.cached is not None and self.cached.takes(pipeline):
-            chunk = self.cached.chunk(spot, pipeline)
-            if chunk is not None:
-                return _own(chunk[tuple(local)])
-        elif pipeline.raw:
-            dtype = layout.dtype
-            offset = _offset(local, cell.chunk)
-            data = self.store.get(layout.key(spot), ByteRange(offset, offset + dtype.itemsize))
-            if data is not None:
-                if len(data) != dtype.itemsize:
-                    raise self.chunks.short(spot, offset, len(data), dtype.itemsize)
-                return _own(np.frombuffer(data, dtype)[0])
-        else:
-            data = self.store.get(layout.key(spot), self._range or self.chunks.reach(pipeline))
-            if data is not None:
-                if pipeline.divisible:
-                    one = pipeline.stretch(data, _offset(local, cell.chunk), layout.dtype.itemsize)
-                    if one is not None:
-                        return _own(np.frombuffer(one, layout.dtype)[0])
-                return _own(self.chunks.decode(pipeline, data, None, spot)[tuple(local)])
-        if self.chunks.allowed(spot, config.current(), inner) and masked:
-            return np.ma.masked
-        return _own(element(layout.fill, layout.dtype)[()]) if layout.dtype.kind == "O" else _own(layout.fill)
 
     def read_part(self, part: Part, result: Result, scratch: Scratch) -> None:
         """Read one part of a plan into its place."""
@@ -559,19 +499,6 @@ class Engine:
     def nbytes_stored(self) -> int:
         """The encoded bytes of all chunk objects."""
         return sum(self.store.size(self.layout.key(coords)) or 0 for coords in self.stored())
-
-
-def _offset(local: Sequence[int], chunk: ChunkSpec) -> int:
-    """Where an element lies in the memory of a chunk, in bytes."""
-    offset = 0
-    for step, extent in zip(local, chunk.shape, strict=True):
-        offset = offset * extent + step
-    return offset * chunk.dtype.itemsize
-
-
-def _own(scalar: Any) -> Any:
-    """`scalar`, copied where NumPy's scalar is a view: records can be changed, and would change what they were read from."""
-    return scalar.copy() if type(scalar) is np.void else scalar
 
 
 @dataclass(slots=True)
