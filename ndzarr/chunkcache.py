@@ -16,6 +16,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,7 +26,7 @@ from ndzarr.chunks import Chunks, Result
 from ndzarr.codecs.pipeline import Pipeline
 from ndzarr.errors import ArgumentError
 from ndzarr.fields import field_of
-from ndzarr.layout import Cell, Shard
+from ndzarr.layout import Shard
 from ndzarr.plan import Part, plan, within
 from ndzarr.scatter import take
 from ndzarr.shards import Answer, Found
@@ -35,6 +36,9 @@ _UNITS = {unit: 1024**n for n, unit in enumerate(("B", "KIB", "MIB", "GIB", "TIB
     unit: 1000**n for n, unit in enumerate(("B", "KB", "MB", "GB", "TB"))
 }
 _size = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*").fullmatch
+
+#: How many tags are asked for in one call.
+_RUN = 1024
 
 #: The key of an object, and the position of a chunk in it; of an object that is one chunk, 0.
 Place: TypeAlias = tuple[Key, int]
@@ -176,10 +180,11 @@ class CachedChunks:
     """The chunks of one array by way of a cache. Asks the store through the engine's functions.
 
     ask: (key, range) -> the bytes there and the tag of the object, None where there is no object; the tag is None where the
-    store has none. tag: key -> the tag alone, None where there is no object.
+    store has none. tag: key -> the tag alone, None where there is no object. tags: the same for many keys in one call of the
+    store, None where that is no better.
     """
 
-    __slots__ = ("_ask", "_chunks", "_tag", "cache", "tagged")
+    __slots__ = ("_ask", "_chunks", "_tag", "_tags", "cache", "tagged")
 
     def __init__(
         self,
@@ -187,6 +192,7 @@ class CachedChunks:
         chunks: Chunks,
         ask: Callable[[Key, ByteRange], Answer],
         tag: Callable[[Key], Hashable | None],
+        tags: Callable[[Sequence[Key]], Sequence[Hashable | None]] | None,
         *,
         tagged: bool,
     ) -> None:
@@ -195,6 +201,7 @@ class CachedChunks:
         self._chunks = chunks
         self._ask = ask
         self._tag = tag
+        self._tags = tags
 
     def takes(self, pipeline: Pipeline) -> bool:
         """Whether chunks of this kind are kept: not larger ones than the whole cache, which would only push others out."""
@@ -237,22 +244,37 @@ class CachedChunks:
         """
         if not self.tagged:
             return parts
-        layout = self._chunks.layout
-        return (part for part in parts if not self._serve(part, layout.uniform or layout.cell(part.coords), result))
+        if self._tags is not None:
+            return self._left_of_runs(parts, result, self._tags)
+        return (part for part in parts if not self._serve(part, result, self._tag))
 
-    def _serve(self, part: Part, cell: Cell, result: Result) -> bool:
+    def _left_of_runs(
+        self, parts: Iterator[Part], result: Result, tags: Callable[[Sequence[Key]], Sequence[Hashable | None]]
+    ) -> Iterator[Part]:
+        layout = self._chunks.layout
+        while run := list(islice(parts, _RUN)):
+            keys = []
+            for part in run:
+                key, cell = layout.key(part.coords), layout.uniform or layout.cell(part.coords)
+                if len(self.cache) if cell.shard is not None else self.cache.find((key, 0), cell.pipeline) is not None:
+                    keys.append(key)
+            told = dict(zip(keys, tags(keys), strict=True)) if keys else {}
+            yield from [part for part in run if not self._serve(part, result, told.get)]
+
+    def _serve(self, part: Part, result: Result, tag: Callable[[Key], Hashable | None]) -> bool:
         """Put a part in its place, if all of it is kept; whether it was."""
-        key = self._chunks.layout.key(part.coords)
+        layout = self._chunks.layout
+        key, cell = layout.key(part.coords), layout.uniform or layout.cell(part.coords)
         if cell.shard is None:
             place = (key, 0)
             held = self.cache.find(place, cell.pipeline)
-            if held is None or self._tag(key) != held.tag:
+            if held is None or tag(key) != held.tag:
                 return False
             _take(part, held.chunk, result)
             self.cache.found((place,))
             return True
         parts = list(plan(within(part), cell.shard.grid))
-        inner = self.inner(part.coords, cell.shard, [cell.shard.position(one.coords) for one in parts], whole=True)
+        inner = self.inner(part.coords, cell.shard, [cell.shard.position(one.coords) for one in parts], tag)
         if inner is None or len(inner.chunks) < len(parts):
             return False
         onto = result.lift(part)
@@ -276,20 +298,23 @@ class CachedChunks:
         else:
             _take(part, chunk, result)
 
-    def inner(self, coords: Coords, shard: Shard, positions: Sequence[int], *, whole: bool = False) -> Inner | None:
-        """What is kept of chunks in a shard as it is now; None where there is no shard, or `whole` and some are not kept."""
+    def inner(
+        self, coords: Coords, shard: Shard, positions: Sequence[int], tag: Callable[[Key], Hashable | None] | None = None
+    ) -> Inner | None:
+        """What is kept of chunks in a shard as it is now; None where there is no shard. With `tag`, which gives tags then, also
+        where some are not kept."""
         key, find, pipeline = self._chunks.layout.key(coords), self.cache.find, shard.pipeline
         held = {}
         for position in positions:
             found = find((key, position), pipeline)
             if found is not None:
                 held[position] = found
-            elif whole:
+            elif tag is not None:
                 return None
-        tag = self._tag(key) if held else None
-        if held and tag is None:
+        now = (tag or self._tag)(key) if held else None
+        if held and now is None:
             return None
-        return Inner(key, tag, {position: found.chunk for position, found in held.items() if found.tag == tag})
+        return Inner(key, now, {position: found.chunk for position, found in held.items() if found.tag == now})
 
 
 @dataclass(slots=True)

@@ -305,3 +305,15 @@ def test_decoded_chunks_are_kept_here_too(kind: dict[str, bool], shards: Any) ->
         assert np.array_equal(ndzarr.open_array(store, chunk_cache="1MiB")[...], a)
         assert next(name for name, _ in store.calls if name != "get") in ("get_many_tagged", "get_many")
         assert sum(count for _, count in store.calls) <= 64 + 2
+
+
+def test_tags_are_asked_for_in_one_call() -> None:
+    store = Batched()
+    z = ndzarr.create_array(store, shape=(100,), chunks=(2,), dtype="i4", zarr_format=3, chunk_cache="1MiB")
+    z[...] = np.arange(100)
+    z[...]
+    store.calls.clear()
+    assert np.array_equal(z[...], np.arange(100))
+    assert store.calls == [("get_many_tagged", 50)]
+    assert z.chunk_cache is not None
+    assert z.chunk_cache.hits == 50

@@ -8,7 +8,7 @@ its inner chunks are planned again, inside it, and shared out once more.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -59,7 +59,8 @@ class Engine:
         self._indices = Indices()
         self.cached = None
         if cache is not None and is_cacheable(layout.dtype):
-            self.cached = CachedChunks(cache, self.chunks, self._ask, store.tag, tagged=store.tagged)
+            tags = self._tags if store.batched else None
+            self.cached = CachedChunks(cache, self.chunks, self._ask, store.tag, tags, tagged=store.tagged)
 
     @property
     def together(self) -> bool:
@@ -262,6 +263,9 @@ class Engine:
         if self.store.tagged:
             return self.store.get_many_tagged(requests)
         return [None if data is None else (data, None) for data in self.store.get_many(requests)]
+
+    def _tags(self, keys: Sequence[Key]) -> Sequence[Hashable | None]:
+        return [None if answer is None else answer[1] for answer in self.ask_many([(key, ByteRange(0, 1)) for key in keys])]
 
     def forget(self, keys: Iterable[Key]) -> None:
         """Drop the indices kept of shards that were written."""
