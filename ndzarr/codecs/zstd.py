@@ -53,7 +53,7 @@ class ZstdCodec(BytesBytesCodec):
         if len(data) <= _SMALL:
             context = _compressor(self.level, self.checksum)
             if context is not None:
-                return context.compress(data)  # type: ignore[no-any-return]  # the library has no types where it is not installed
+                return context.compress(data)
         return zstd.compress(data, self.level, self.checksum)
 
     def decode(self, data: Buffer, *, size: int | None, limit: int, out: Buffer | None = None) -> Buffer:
