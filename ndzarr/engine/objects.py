@@ -372,6 +372,11 @@ class Engine:
         """
         return part.whole and self.layout.objects.valid(part.coords) == self.cell(part).chunk.shape
 
+    def _full(self) -> tuple[slice, ...] | None:
+        """What a part that replaces all of a chunk takes of it; None where objects are no chunks, or not all alike."""
+        cell = self.layout.uniform
+        return None if cell is None or cell.shard is not None else tuple([slice(0, n, 1) for n in cell.chunk.shape])
+
     def _stored(self, key: Key, coords: Coords, cell: Cell, scratch: Scratch) -> NDArray:
         """The stored chunk, ours to change; fill values when there is none."""
         data = self.store.get(key, self._range or self.chunks.reach(cell.pipeline))
@@ -526,6 +531,18 @@ class _Writer:
 
     def __call__(self, parts: Iterator[Part]) -> None:
         scratch = Scratch()
-        write, value, field, options = self.engine._write_part, self.value, self.field, self.options
+        engine, value, field, options = self.engine, self.value, self.field, self.options
+        write, chunks, store = engine._write_part, engine.chunks, engine.store
+        key_of, cell = engine.layout.key, engine.layout.uniform
+        full = engine._full() if field is None else None
         for part in parts:
-            write(part, value, field, options, scratch)
+            # Safe: every element of the chunk is selected, so all lie inside the array and none is left of the old ones:
+            # `_write_part` would not read it either. Nothing of the store goes into the bytes, so that they may be made before
+            # the lock is taken.
+            if part.simple and part.source == full:
+                data = chunks.overwrite(part, value, cell.pipeline, scratch, options)  # type: ignore[union-attr]  # full is set
+                key = key_of(part.coords)
+                with store.lock(key):
+                    engine._set(key, data)
+            else:
+                write(part, value, field, options, scratch)
