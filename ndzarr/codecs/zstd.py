@@ -52,7 +52,8 @@ class ZstdCodec(BytesBytesCodec):
         if len(data) <= _SMALL:
             context = _compressor(self.level, self.checksum)
             if context is not None:
-                return context.compress(data)
+                # A copy of its own size: the library hands out all the memory that it took for the worst case.
+                return bytes(memoryview(context.compress(data)))
         return _numcodecs().compress(data, self.level, self.checksum)
 
     def decode(self, data: Buffer, *, size: int | None, limit: int, out: Buffer | None = None) -> Buffer:
