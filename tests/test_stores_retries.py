@@ -292,9 +292,9 @@ def test_time_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
         now[0] += pause
     assert now[0] <= 30
     assert 8 < tries.count < 20
-    told = tries.told(StoreError("it failed"))
-    assert told.tries == tries.count
-    assert f"tried {tries.count} times" in str(told)
+    counted = tries.counted(StoreError("it failed"))
+    assert counted.tries == tries.count
+    assert f"tried {tries.count} times" in str(counted)
 
 
 def test_how_long_a_server_asks_for() -> None:
@@ -303,6 +303,13 @@ def test_how_long_a_server_asks_for() -> None:
     soon = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 10))
     assert 8 < (Tries().pause_s(ResponseError(503, Retry_After=soon)) or 0) < 11
     assert (Tries().pause_s(ResponseError(503, Retry_After="soon")) or 9) < 1
+
+
+def test_what_is_told_holds_no_credentials() -> None:
+    error = OSError("GET http://user:hunter2@host/a?sig=hunter2&x=1 failed" + "x" * 5000)
+    assert "hunter2" not in retries.told(error)
+    assert retries.told(error).startswith("OSError: GET http://host/a?... failed")
+    assert len(retries.told(error)) < 500
 
 
 def test_a_conflict_is_tried_a_few_times() -> None:

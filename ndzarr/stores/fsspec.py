@@ -17,7 +17,7 @@ from ndzarr.stores.bridge import at_once
 from ndzarr.stores.loops import each, gather, run
 from ndzarr.stores.opening import Opened
 from ndzarr.stores.ranges import Fetch, merged
-from ndzarr.stores.retries import ShortBodyError, Tries, causes
+from ndzarr.stores.retries import ShortBodyError, Tries, causes, told
 
 T = TypeVar("T")
 _Request = tuple[Key, ByteRange | None]
@@ -99,15 +99,31 @@ class FsspecStore(Store):
             except StoreError:
                 raise
             except Exception as error:
-                if isinstance(error, _ABSENT) and not _no_bucket(error):
-                    return None
+                if isinstance(error, _ABSENT):
+                    if any(code in str(cause) for cause in causes(error) for code in _NO_BUCKET):
+                        gone = FileNotFoundError("there is no such bucket or container")
+                        raise self._failed(what, key, gone) from error
+                    if self._says_missing(error):
+                        return None
+                    error = error.__cause__ if isinstance(error.__cause__, Exception) else error
                 pause = tries.pause_s(error, idempotent=idempotent)
                 if pause is None:
-                    raise tries.told(self._failed(what, key, error)) from error
+                    raise tries.counted(self._failed(what, key, error)) from error
             if self._opened.fs.async_impl:
                 await asyncio.sleep(pause)
             else:
                 time.sleep(pause)
+
+    def _says_missing(self, error: Exception) -> bool:
+        """Whether it is the server that says so: fsspec's HTTP raises FileNotFoundError for a 403 or an unknown host too."""
+        for cause in causes(error):
+            code = _code(cause)
+            if (code is None and self._protocol in _HTTP and not isinstance(cause, _ABSENT)) or code not in (None, 404):
+                return False
+        return True
+
+    def _failed(self, what: str, key: Key, error: BaseException) -> StoreError:
+        return StoreError(f"cannot {what} {key!r} in {self.url}: {told(error)}", store=self.url, key=key)
 
     async def _all(self, jobs: Sequence[Callable[[], Awaitable[T]]]) -> list_[T]:
         found: list_[Any] = [None] * len(jobs)
@@ -237,6 +253,7 @@ class FsspecStore(Store):
         return [key for key in names or () if key.startswith(prefix) and is_key(key)]
 
     async def _find(self, folder: str) -> list_[Key]:
+        self._opened.must_list()
         names = await self._call("find", self._opened.path(folder.removesuffix("/")))
         return list_(dict.fromkeys(key for name in names if (key := self._opened.key(name)) is not None))
 
@@ -246,6 +263,7 @@ class FsspecStore(Store):
         return [name for name in names or () if is_key(prefix + name.removesuffix("/"))]
 
     async def _entries(self, prefix: str) -> list_[str]:
+        self._opened.must_list()
         found: dict[str, None] = {}
         for entry in await self._call("ls", self._opened.path(prefix.removesuffix("/")), detail=True):
             key = self._opened.key(entry["name"].rstrip("/"))
@@ -344,10 +362,6 @@ class FsspecStore(Store):
 
     def close(self) -> None:
         """Nothing: connections end with the file system, which others may use."""
-
-
-def _no_bucket(error: BaseException) -> bool:
-    return any(code in str(cause) for cause in causes(error) for code in _NO_BUCKET)
 
 
 def _is_pattern(key: Key) -> bool:

@@ -18,7 +18,7 @@ from ndzarr.keys import check_folder, check_key, check_prefix, is_key
 from ndzarr.stores.base import Store, as_bytes, list_
 from ndzarr.stores.loops import each, gather, own_loop, run
 from ndzarr.stores.ranges import Fetch, merged
-from ndzarr.stores.retries import Tries, passes
+from ndzarr.stores.retries import Tries, passes, told
 
 T = TypeVar("T")
 _Request = tuple[Key, ByteRange | None]
@@ -26,12 +26,18 @@ _Tagged = tuple[Buffer, Hashable]
 
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 _HTTP = frozenset({"http", "https"})
+#: obstore's own stores -> the scheme of their URLs.
+_KINDS = {
+    "S3Store": "s3",
+    "AzureStore": "az",
+    "GCSStore": "gs",
+    "HTTPStore": "http",
+    "LocalStore": "file",
+    "MemoryStore": "memory",
+}
 #: From here on a value goes up in parts.
 _PARTS_FROM = 64 << 20
-#: What obstore's error says of itself, before all that its Rust source does; and where signatures stand in it.
-_SAID = re.compile(r"\A(.*?)(?:\n\nDebug source|\Z)", re.DOTALL)
 _STATUS = re.compile(r"status code: (\d+)")
-_QUERY = re.compile(r"\?[^\s<>\"']+")
 
 #: Whether obstore was used in this process, and whether that was before it was forked.
 _used = _lost = False
@@ -70,7 +76,7 @@ class ObjectStore(Store):
         *,
         readonly: bool = False,
         conditional: bool = True,
-        concurrency: int = 96,
+        concurrency: int = 128,
         **config: Any,
     ) -> None:
         try:
@@ -86,9 +92,8 @@ class ObjectStore(Store):
         if isinstance(store_or_url, str):
             scheme = store_or_url.partition("://")[0]
             self.store, self._shown = _made(store_or_url, config), _bare(store_or_url)
-        elif type(store_or_url).__module__.partition(".")[0] in ("obstore", "builtins") and not config:
-            kinds = {"S3Store": "s3", "AzureStore": "az", "GCSStore": "gs", "HTTPStore": "http", "LocalStore": "file"}
-            scheme = kinds.get(type(store_or_url).__name__, "memory")
+        elif type(store_or_url).__name__ in _KINDS and not config:
+            scheme = _KINDS[type(store_or_url).__name__]
             self.store, self._shown = store_or_url, _shown(scheme, store_or_url)
         else:
             raise ArgumentError(
@@ -142,14 +147,11 @@ class ObjectStore(Store):
             raise error  # Ctrl-C
         pause = tries.pause_s(error, idempotent=idempotent)
         if pause is None:
-            said = _SAID.match(str(error))
-            text = _QUERY.sub("?...", said.group(1) if said else str(error))
-            failure = StoreError(
-                f"cannot {what} {key!r} in {self.url}: {type(error).__name__}: {text}", store=self.url, key=key
-            )
-            failure.__cause__ = error
-            raise tries.told(failure) from error
+            raise tries.counted(self._failed(what, key, error)) from error
         return pause
+
+    def _failed(self, what: str, key: Key, error: BaseException) -> StoreError:
+        return StoreError(f"cannot {what} {key!r} in {self.url}: {told(error)}", store=self.url, key=key)
 
     def _tried(self, what: str, key: Key, work: Callable[[], T], *, idempotent: bool = True) -> T | None:
         """What `work` gives, tried again while failures pass; None where there is no such key."""
@@ -434,8 +436,7 @@ def _made(url: str, config: dict[str, Any]) -> Any:
     try:
         return from_url(url.rstrip("/"), client_options=client, **options)
     except (BaseError, TypeError, ValueError) as error:
-        said = _SAID.match(str(error))
-        raise ArgumentError(f"cannot open {_bare(url)!r}: {said.group(1) if said else error}", found=_bare(url)) from error
+        raise ArgumentError(f"cannot open {_bare(url)!r}: {told(error)}", found=_bare(url)) from error
 
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")

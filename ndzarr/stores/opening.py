@@ -19,6 +19,8 @@ EXTRAS = {
     **dict.fromkeys(("http", "https"), "http"),
     **dict.fromkeys(("sftp", "ssh"), "sftp"),
 }
+#: Of one client; botocore's own 10 would hold back a batch.
+_CONNECTIONS = 64
 _CACHES = frozenset({"simplecache", "filecache", "blockcache", "cached", "readahead"})
 _HTTP = frozenset({"http", "https"})
 #: Have folders that must be made, and files that are written in place.
@@ -79,7 +81,7 @@ class Opened:
             own = (
                 {"use_listings_cache": False} if scheme in EXTRAS and scheme not in _FOLDERS else {"skip_instance_cache": True}
             )
-            options = {**_defaults(scheme, options), **options, **own}
+            options = {**options, **_defaults(scheme, options), **own}
         try:
             fs, base = url_to_fs(url, **options)
         except ImportError as error:
@@ -146,19 +148,23 @@ class Opened:
             path = path[len(base) + 1 :]
         return unquote(path) if self.protocol in _HTTP else path
 
+    def must_list(self) -> None:
+        """Raise OSError where nothing can be listed: the links in index pages have no signatures."""
+        if self._query:
+            raise OSError("a URL with a query, as a signed one, has no index pages that could be read")
+
     def identity(self, key: Key) -> Hashable:
         """Equal for all handles on one object; two objects of one name on two servers only share a lock."""
         scheme = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az", "https": "http"}.get(self.protocol, self.protocol)
-        return (scheme, self.path(key).strip("/"))
+        return (scheme, f"{self.shown.partition('://')[2].strip('/')}/{key}")
 
 
 def _defaults(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that the caller did not give: time-outs for each read rather than for all of it, tries that are ours."""
+    """Options with what the caller did not give: time-outs for each read rather than for all of it, tries that are ours."""
     if scheme in ("s3", "s3a"):
-        config = dict(options.get("config_kwargs") or {})
-        config.setdefault("retries", {"total_max_attempts": 1, "mode": "standard"})
-        return {"config_kwargs": config} if "config_kwargs" not in options else {}
-    if scheme in _HTTP:
+        own = {"retries": {"total_max_attempts": 1, "mode": "standard"}, "max_pool_connections": _CONNECTIONS}
+        return {"config_kwargs": {**own, **(options.get("config_kwargs") or {})}}
+    if scheme in _HTTP and "client_kwargs" not in options:
         try:
             from aiohttp import ClientTimeout
         except ImportError:

@@ -37,6 +37,10 @@ _PASSING_TEXT = re.compile(
     r"timed out|connection closed|end of file before message|error decoding response body|error reading a body"
 )
 _STATUS_TEXT = re.compile(r"status code: (\d{3})")
+_USER = re.compile(r"(://)[^/@\s]+@")
+_QUERY = re.compile(r"\?[^\s<>\"'()]*[=][^\s<>\"'()]*")
+#: Some servers answer with a page.
+_LONGEST = 400
 _TRIES_TEXT = re.compile(r"after (\d+) retries")
 #: Another write of the same object was under way.
 _CONFLICT = 409
@@ -122,6 +126,15 @@ def _asked_to_wait_s(error: BaseException) -> float | None:
     return None
 
 
+def told(error: BaseException) -> str:
+    """What `error` says, for a message: without credentials, neither a user's nor those of a signed URL, and not at length."""
+    text = getattr(error, "strerror", None) or str(error)
+    text = text.partition("\n\nDebug source")[0]
+    text = _QUERY.sub("?...", _USER.sub(r"\1", text))
+    text = " ".join(text.split())
+    return f"{type(error).__name__}: {text if len(text) <= _LONGEST else text[:_LONGEST] + ' ...'}"
+
+
 class ShortBodyError(OSError):
     """A body that ended before the bytes that it should have had."""
 
@@ -159,7 +172,7 @@ class Tries:
         self.count += 1
         return pause
 
-    def told(self, error: StoreError) -> StoreError:
+    def counted(self, error: StoreError) -> StoreError:
         """`error`, saying how often it was tried; as its attribute `tries` too."""
         cause = error.__cause__
         inner = _TRIES_TEXT.search(str(cause)) if cause is not None else None
