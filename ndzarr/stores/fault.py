@@ -116,7 +116,7 @@ class FaultStore(Store):
         own_lock(self)
         self.conditional, self.tagged = inner.conditional, inner.tagged
         self.batched, self.exclusive = inner.batched, inner.exclusive
-        self.writable = inner.writable
+        self.writable, self.transactional = inner.writable, inner.transactional
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_lock": None}
@@ -290,6 +290,9 @@ class FaultStore(Store):
 
     def lock(self, key: Key) -> AbstractContextManager[Any]:
         return self.inner.lock(key)
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        return self.inner.transaction()
 
     def flush(self) -> None:
         self.inner.flush()
