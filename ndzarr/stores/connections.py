@@ -96,6 +96,8 @@ class Scope(Generic[C]):
         self.whole = whole
         #: Why nothing of a whole can be kept any more.
         self.failed: BaseException | None = None
+        #: The tables that are known to be there.
+        self.tables: set[str] = set()
         self._start, self._end, self._url, self._timeout_s = start, end, url, timeout_s
         self._connection: C | None = None
         self._over = False

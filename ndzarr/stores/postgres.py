@@ -120,7 +120,7 @@ class Postgres(Database):
         return row is not None and row[0] is not None
 
     def _make_table(self, connection: _Connection) -> None:
-        with connection.transaction():
+        with self._whole(connection):
             # "if not exists" looks first, and of two that look at once one fails.
             connection.execute("select pg_advisory_xact_lock(%s)", [self._number("", "table")])
             connection.execute(self._sql(_CREATE))
@@ -137,6 +137,12 @@ class Postgres(Database):
         scope = scope_of(self.identity) if any_scopes() else None
         if scope is not None:
             with scope.use() as connection:
+                if self._table not in scope.tables:  # another store may have begun it
+                    if not self._has_table(connection):
+                        if not create:
+                            return absent
+                        self._make_table(connection)
+                    scope.tables.add(self._table)
                 return work(connection)
         bound = self._bound()
         return self._alone(work, absent, create=create, again=again) if bound is None else work(bound)
@@ -304,7 +310,7 @@ class Postgres(Database):
         parts = [(n, key, range) for n, (key, range) in enumerate(requests) if range is not None and key not in whole]
         found: dict[int, Found] = {}
         if parts:
-            starts = [min(range[0], _INT4) for _, _, range in parts]
+            starts = [max(-_INT4, min(range[0], _INT4 - 1)) for _, _, range in parts]
             lengths = [_INT4 if range[1] is None else max(0, min(range[1] - max(range[0], 0), _INT4)) for _, _, range in parts]
             columns = [[n for n, _, _ in parts], [key for _, key, _ in parts], starts, lengths]
             for n, value, tag in connection.execute(self._sql(_READ_PARTS), columns, binary=True):

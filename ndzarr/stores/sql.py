@@ -67,7 +67,7 @@ class SQLStore(Store):
         address, own = _split(url)
         self.table = table if table is not None else own.get("table", "ndzarr")
         self.prefix = prefix if prefix is not None else own.get("prefix", "")
-        self.timeout_s = timeout_s if timeout_s is not None else _seconds(own.get("timeout", "60"))
+        self.timeout_s = _seconds(timeout_s if timeout_s is not None else own.get("timeout", "60"))
         if not _is_table(self.table):
             raise ArgumentError(
                 f"table is {self.table!r}, expected up to 63 letters, digits and '_', no digit first",
@@ -307,11 +307,14 @@ def _split(url: object) -> tuple[str, dict[str, str]]:
     raise ArgumentError(f"no database has the scheme {scheme!r}; there are sqlite and postgresql", found=scheme)
 
 
-def _seconds(text: str) -> float:
+def _seconds(given: object) -> float:
     try:
-        return float(text)
-    except ValueError:
-        raise ArgumentError(f"timeout is {text!r}, expected seconds", field="timeout", found=text) from None
+        seconds = float(given)  # type: ignore[arg-type]  # whatever is no number raises
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not 0.001 <= seconds <= 1e6:  # 0 would be for ever, to PostgreSQL
+        raise ArgumentError(f"timeout is {given!r}, expected seconds, 0.001 to 1,000,000", field="timeout", found=given)
+    return seconds
 
 
 def _sqlite_path(address: str) -> str | None:

@@ -29,6 +29,8 @@ from ndzarr.stores.database import Database, Found, Keys, new_tag
 _PAGE_BYTES = 16384
 #: Keys in one statement: SQLite before 3.32 takes 999 parameters.
 _KEYS = 900
+#: Values up to so many bytes are loaded whole where a range of them is wanted.
+_SMALL = 16384
 #: The longest pause between two tries at a file that another process writes to. SQLite's own go up to 100 ms.
 _PAUSE_S = 0.004
 _memories = itertools.count()
@@ -108,19 +110,21 @@ class SQLite(Database):
                 return None
             raise
         try:
-            there = connection.execute(
-                "select 1 from sqlite_master where type = 'table' and name = ?", (self._table,)
-            ).fetchone()
-            if there is None and create:
+            there = self._has_table(connection)
+            if not there and create:
                 with self._entry(connection):
                     self._make_table(connection)
-            elif there is None:
+            elif not there:
                 connection.close()
                 return None
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _has_table(self, connection: _Connection) -> bool:
+        ask = "select 1 from sqlite_master where type = 'table' and name = ? collate nocase"
+        return connection.execute(ask, (self._table,)).fetchone() is not None
 
     def _make_table(self, connection: _Connection) -> None:
         # In this order: a page has its size, and the file its journal, from the first table on.
@@ -179,7 +183,7 @@ class SQLite(Database):
         scope = scope_of(self._identity)
         if scope is not None:
             with scope.use() as connection:
-                yield connection
+                yield connection if self._is_in(scope, connection) else None
             return
         found = self._take(create=False)
         if found is None:
@@ -193,12 +197,20 @@ class SQLite(Database):
         finally:
             self._give(found)
 
+    def _is_in(self, scope: Scope[_Connection], connection: _Connection) -> bool:
+        """Whether there is the table in a scope, which another store may have begun."""
+        if self._table not in scope.tables and self._has_table(connection):
+            scope.tables.add(self._table)
+        return self._table in scope.tables
+
     @contextmanager
     def _writing(self) -> Iterator[_Connection]:
         """A connection for a write that is kept as a whole."""
         scope = scope_of(self._identity)
         if scope is not None:
             with scope.use() as connection:
+                if not self._is_in(scope, connection):
+                    connection.execute(self._sql(_CREATE))
                 yield connection
             return
         found = self._made()
@@ -311,18 +323,34 @@ class SQLite(Database):
             yield from connection.execute(self._sql(f"select {columns} from <table> where key in ({marks})"), some)
 
     def _parts(self, connection: _Connection, wanted: Sequence[tuple[str, ByteRange]]) -> dict[tuple[str, ByteRange], Found]:
-        """Ranges of values, of which no more is read than the pages that hold them.
+        """Ranges of values: cut from small values, and of large ones no more read than the pages that hold them.
 
-        Not by `substr`, which loads the whole value: 6 us instead of 120 for the first bytes of 1 MiB. In one read
-        transaction, so that rows and values are of one state.
+        Not by `substr`, which loads the whole value: 120 us instead of 6 for the first bytes of 1 MiB.
         """
+        keys = list(dict.fromkeys(key for key, _ in wanted))
+        columns = f"key, tag, case when length(value) <= {_SMALL} then value end"
+        small = {key: (tag, value) for key, tag, value in self._among(connection, columns, keys)}
+        found = {}
+        large = []
+        for key, range in wanted:
+            if key in small:
+                tag, value = small[key]
+                if value is None:
+                    large.append((key, range))
+                else:
+                    found[key, range] = Found(value[slice(*range)], tag)
+        if large:
+            found |= self._stretches(connection, large)
+        return found
+
+    def _stretches(
+        self, connection: _Connection, wanted: Sequence[tuple[str, ByteRange]]
+    ) -> dict[tuple[str, ByteRange], Found]:
         inside = connection.in_transaction
         if not inside:
-            connection.execute("begin")
-        rows = {
-            key: rest
-            for key, *rest in self._among(connection, "key, rowid, tag, length(value)", list({key for key, _ in wanted}))
-        }
+            connection.execute("begin")  # rows and values of one state
+        keys = list(dict.fromkeys(key for key, _ in wanted))
+        rows = {key: rest for key, *rest in self._among(connection, "key, rowid, tag, length(value)", keys)}
         found = {}
         for key, range in wanted:
             if key in rows:
