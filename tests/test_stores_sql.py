@@ -406,36 +406,30 @@ def test_waiting_ends(url: str, store: SQLStore) -> None:
     assert store.get("a") == b"2"
 
 
-def _race(url: str, half: int, ready: Any, go: Any) -> None:
+def _race(url: str, half: int, together: Any) -> None:
     array = ndzarr.open_array(url, "r+")
-    ready.set()
-    go.wait()
-    n = array.shape[0]
-    index = (slice(None), slice(0, 4)) if half == 0 else (slice(None), slice(4, 8))
-    array[index] = np.arange(n, dtype="i4")[:, None] * 2 + half
+    for n in range(array.shape[0]):
+        together.wait(60)  # at one chunk at the same moment
+        array[n, 4 * half : 4 * half + 4] = 2 * n + half
     array.store.close()
 
 
-def _in_processes(url: str, work: Callable[..., None], n: int = 2) -> None:
+def _in_two_processes(url: str, work: Callable[..., None]) -> None:
     context = multiprocessing.get_context("spawn")
-    go = context.Event()
-    started = [(context.Event(), number) for number in range(n)]
-    processes = [context.Process(target=work, args=(url, number, ready, go)) for ready, number in started]
+    together = context.Barrier(2)
+    processes = [context.Process(target=work, args=(url, number, together)) for number in range(2)]
     for process in processes:
         process.start()
-    for ready, _ in started:
-        assert ready.wait(60)
-    go.set()
     for process in processes:
         process.join(120)
-    assert [process.exitcode for process in processes] == [0] * n
+    assert [process.exitcode for process in processes] == [0, 0]
 
 
 def test_two_processes_write_half_of_every_chunk(url: str, record_property: Callable[[str, object], None]) -> None:
     """Promise P4: nothing is lost of 2,000 chunks."""
     n = 2000
     array = ndzarr.create_array(url, shape=(n, 8), chunks=(1, 8), dtype="i4", fill_value=-1)
-    _in_processes(url, _race)
+    _in_two_processes(url, _race)
     want = np.arange(n, dtype="i4")[:, None] * 2 + np.repeat([0, 1], 4)
     lost = int((array[:] != want).any(axis=1).sum())
     record_property("count: chunks written by two processes", n)
@@ -443,11 +437,10 @@ def test_two_processes_write_half_of_every_chunk(url: str, record_property: Call
     array.store.close()
 
 
-def _append(url: str, number: int, ready: Any, go: Any) -> None:
+def _append(url: str, number: int, together: Any) -> None:
     array = ndzarr.open_array(url, "r+")
-    ready.set()
-    go.wait()
     for n in range(50):
+        together.wait(60)
         array.append(np.full((3,), number * 100 + n, "i4"))
         array.attrs.update({f"{number}.{n}": n})
     array.store.close()
@@ -455,7 +448,7 @@ def _append(url: str, number: int, ready: Any, go: Any) -> None:
 
 def test_processes_append_and_change_attributes(url: str) -> None:
     array = ndzarr.create_array(url, shape=(0,), chunks=(4,), dtype="i4")
-    _in_processes(url, _append)
+    _in_two_processes(url, _append)
     array.refresh()
     rows = array[:].reshape(-1, 3)
     assert sorted(rows[:, 0]) == sorted([*range(50), *range(100, 150)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import itertools
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -266,10 +267,11 @@ def test_a_handle_opened_for_reading_has_none(url: str, store: SQLStore) -> None
 # ---- together with other writers -------------------------------------------------------------------------------------
 
 
-def _half(url: str, number: int, rounds: int) -> None:
+def _half(url: str, number: int, rounds: int, together: Any) -> None:
     array = ndzarr.open_array(url, "r+", path="a")
     mine = slice(4 * number, 4 * number + 4)
     for n in range(rounds):
+        together.wait(60)  # at one chunk at the same moment
         if number:
             array[n, mine] = n + 1
         else:
@@ -298,7 +300,8 @@ def test_one_process_in_transactions_and_one_without_lose_nothing(url: str) -> N
     """What was read and changed in a transaction stays locked to its end."""
     rounds = 200
     array = ndzarr.create_array(url, path="a", shape=(rounds, 8), chunks=(1, 8), dtype="i4", fill_value=-1)
-    assert _children([lambda: _half(url, 0, rounds), lambda: _half(url, 1, rounds)]) == [0, 0]
+    together = multiprocessing.get_context("fork").Barrier(2)
+    assert _children([lambda: _half(url, 0, rounds, together), lambda: _half(url, 1, rounds, together)]) == [0, 0]
     np.testing.assert_array_equal(array[:], np.arange(1, rounds + 1)[:, None] * np.ones(8, int))
     array.refresh()
     assert ndzarr.open(url, path="a").attrs["last"] == rounds - 1
