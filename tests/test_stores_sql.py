@@ -629,6 +629,22 @@ def test_a_server_that_was_never_there_fails_at_once() -> None:
     assert time.monotonic() - before < 5
 
 
+def test_of_several_hosts_one_that_answers_is_taken(postgres: Server, table: str) -> None:
+    """What the documentation says about failover; the server that is gone costs no error."""
+    url = postgres.url.replace("127.0.0.1:", f"127.0.0.1:{free_port()},127.0.0.1:", 1)
+    with (
+        SQLStore(f"{url}?target_session_attrs=read-write&table={table}") as store,
+        SQLStore(postgres.url, table=table) as direct,
+    ):
+        store.set("a", b"1")
+        assert direct.get("a") == b"1"
+        assert store.object_id("a") == direct.object_id("a")
+        with store.transaction():  # under either name
+            store.set("a", b"2")
+            direct.set("a", b"3")
+            assert store.get("a") == b"3"
+
+
 def test_lost_connections_are_made_again(postgres: Server, table: str) -> None:
     with SQLStore(postgres.url, table=table) as store, psycopg.connect(postgres.url, autocommit=True) as other:
 

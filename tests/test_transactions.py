@@ -20,6 +20,7 @@ import ndzarr
 from ndzarr import ArgumentError, FaultStore, SQLStore, StoreError
 from ndzarr.stores import sqlite
 from ndzarr.stores.base import Store
+from ndzarr.stores.postgres import Postgres
 from tests.servers.programs import Server
 
 _tables = itertools.count()
@@ -225,6 +226,49 @@ def test_what_is_empty_is_allowed(store: SQLStore) -> None:
     with ndzarr.transaction(store):
         assert store.get("a") is None
     assert contents(store) == {}
+
+
+def test_a_child_of_fork_has_no_part_in_it(store: SQLStore) -> None:
+    store.set("a", b"1")
+    with ndzarr.transaction(store):
+        store.set("a", b"2")
+        pid = os.fork()
+        if not pid:
+            break_out = None
+            try:
+                with store.transaction():  # one of its own
+                    break_out = bytes(store.get("a")) if isinstance(store._database, Postgres) else b"1"
+            finally:
+                os._exit(0 if break_out == b"1" else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        store.set("b", b"3")
+    assert contents(store) == {"a": b"2", "b": b"3"}
+
+
+def test_a_child_of_fork_may_leave_the_block(store: SQLStore) -> None:
+    store.set("a", b"1")
+    parent = os.getpid()
+    try:
+        with ndzarr.transaction(store):
+            store.set("a", b"2")
+            pid = os.fork()
+            if not pid:
+                raise KeyError
+            assert os.waitpid(pid, 0)[1] == 0
+            store.set("b", b"3")
+    finally:
+        if os.getpid() != parent:
+            os._exit(0 if bytes(store.get("a")) == b"1" else 1)
+    assert contents(store) == {"a": b"2", "b": b"3"}
+
+
+def test_the_error_says_that_it_was_undone(store: SQLStore) -> None:
+    array = ndzarr.create_array(store, shape=(8,), chunks=(1,), dtype="i4")
+    broken = FaultStore(store, at=3, on="set")
+    with pytest.raises(StoreError, match="injected") as caught, ndzarr.transaction(broken), ndzarr.options(workers=1):
+        ndzarr.open(broken, "r+")[:] = 5
+    assert "undone" in caught.value.__notes__[-1]
+    assert array[:].tolist() == [0] * 8
 
 
 def test_a_copy_of_the_context_that_outlives_it_is_outside(store: SQLStore) -> None:

@@ -153,6 +153,9 @@ class Scope(Generic[C]):
         with self._lock:
             self._over = True
             connection, self._connection = self._connection, None
+            if connection is not None and self._pid != os.getpid():
+                _of_parents.append(connection)  # a child of fork that leaves the block: it is the parent's to end
+                return
             if connection is not None:
                 self._end(connection, keep and self.failed is None)
             if keep and self.failed is not None:
@@ -181,8 +184,10 @@ def entered(identity: Hashable, scope: Scope[Any]) -> Iterator[None]:
     try:
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             scope.finish(not scope.whole)
+            if scope.whole:  # the error may tell of chunks that were written
+                error.add_note("the transaction is undone: nothing of what was written in it was kept")
             raise
         scope.finish(True)
     finally:
