@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import itertools
 import multiprocessing
@@ -524,6 +525,33 @@ def test_statements(tmp_path: Path) -> None:
         assert sent(lambda: ndzarr.open(store)) == ["select"]
 
 
+def test_no_room_leaves_the_old_values(tmp_path: Path) -> None:
+    with SQLStore(f"sqlite:///{tmp_path}/a.db") as store:
+        store.set_many({"a": b"1", "b": b"2"})
+        connection = store._database._take(create=True)
+        pages = connection.execute("pragma page_count").fetchone()[0]
+        connection.execute(f"pragma max_page_count = {pages + 8}")
+        store._database._give(connection)
+        large = bytes(1 << 20)
+        with pytest.raises(StoreError, match="full"):
+            store.set("a", large)
+        with pytest.raises(StoreError, match="full"):
+            store.set_many({"c": b"3", "b": large})
+        with pytest.raises(StoreError, match="undone"), store.transaction():
+            store.set("c", b"3")
+            with pytest.raises(StoreError, match="full"):
+                store.set("a", large)
+        assert {key: store.get(key) for key in store.list()} == {"a": b"1", "b": b"2"}
+        with pytest.raises(StoreError), store.lock("a"):  # which is said, wherever it comes to light
+            store.set("c", b"3")
+            with contextlib.suppress(StoreError):
+                store.set("a", large)
+            if store.get("c") == b"3":
+                raise StoreError("the first was kept")
+        assert store.get("a") == b"1"
+        store.set("c", b"4")
+
+
 @pytest.mark.parametrize(
     ("url", "path"),
     [("sqlite:///a.db", "a.db"), ("sqlite:///b/a b.db?table=x", "b/a b.db"), ("sqlite:////{}/x%20y.db", "x%20y.db")],
@@ -672,6 +700,34 @@ def test_lost_connections_are_made_again(postgres: Server, table: str) -> None:
         with pytest.raises(StoreError):
             store.set_if("a", b"4", tag=tag)
         assert store.set_if("a", b"4", tag=tag)
+
+
+def test_a_server_that_goes_away_is_waited_for(postgres: Server, table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise P9: tried again for a bounded time, and the error says how often."""
+    with SQLStore(postgres.url, table=table) as store:
+        store.set("a", b"1")
+        database = store._database
+        there, gone = database._conninfo, database._conninfo.replace(f"port={postgres.port}", f"port={free_port()}")
+        assert there != gone
+
+        def go_away() -> None:
+            database._conninfo = gone
+            store.close()
+
+        with ThreadPoolExecutor(1) as pool:
+            for call in (lambda: store.get("a"), lambda: store.set("a", b"1"), lambda: _add(store, b"")):
+                go_away()
+                waiting = pool.submit(call)
+                time.sleep(0.2)
+                assert not waiting.done()
+                database._conninfo = there
+                waiting.result(20)
+        monkeypatch.setattr("ndzarr.stores.postgres._RETRY_S", 0.3)
+        go_away()
+        with pytest.raises(StoreError, match=r"refused.*tried [0-9]+ times"):
+            store.get("a")
+        database._conninfo = there
+        assert store.get("a") == b"1"
 
 
 def test_a_connection_lost_in_a_transaction_undoes_it(postgres: Server, table: str) -> None:

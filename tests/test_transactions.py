@@ -15,9 +15,10 @@ from typing import Any, cast
 import numpy as np
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 import ndzarr
-from ndzarr import ArgumentError, FaultStore, SQLStore, StoreError
+from ndzarr import ArgumentError, FaultStore, MemoryStore, SQLStore, StoreError
 from ndzarr.stores import sqlite
 from ndzarr.stores.base import Store
 from ndzarr.stores.postgres import Postgres
@@ -306,6 +307,53 @@ def test_a_handle_opened_for_reading_has_none(url: str, store: SQLStore) -> None
     store.set("a", b"1")
     with SQLStore(url, readonly=True) as reader, pytest.raises(ndzarr.ReadOnlyError), ndzarr.transaction(reader):
         pass
+
+
+_KEYS = st.sampled_from(["a", "b", "b/c", "b/d"])
+_STEPS = st.one_of(
+    st.tuples(st.just("set"), _KEYS, st.binary(max_size=5)),
+    st.tuples(st.just("set_if"), _KEYS, st.binary(max_size=5)),
+    st.tuples(st.just("delete"), _KEYS),
+    st.tuples(st.just("delete_prefix"), st.sampled_from(["b", "b/", ""])),
+    st.tuples(st.just("move_prefix"), st.just("b/"), st.just("a/")),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(blocks=st.lists(st.tuples(st.booleans(), st.lists(_STEPS, max_size=6)), max_size=5))
+def test_it_is_what_a_copy_of_a_dict_is(store: SQLStore, blocks: list[tuple[bool, list[tuple[Any, ...]]]]) -> None:
+    """Each block changes a copy, which replaces the original where the block is kept."""
+    store.delete_prefix("")
+    model = MemoryStore()
+    for kept, steps in blocks:
+        changed = MemoryStore(contents(model))
+        try:
+            with ndzarr.transaction(store):
+                for verb, *arguments in steps:
+                    if verb == "set_if":
+                        done = []
+                        for one in (store, changed):
+                            found = one.get_tagged(arguments[0])
+                            tag = None if found is None or len(arguments[1]) == 2 else found[1]
+                            done.append(one.set_if(*arguments, tag=tag))
+                        assert done[0] == done[1]
+                    elif verb == "move_prefix":
+                        if store.move_prefix(*arguments):
+                            moved = {key: value for key, value in contents(changed).items() if key.startswith("b/")}
+                            assert not list(changed.list("a/"))
+                            changed.delete_prefix("b/")
+                            changed.set_many({"a/" + key[2:]: value for key, value in moved.items()})
+                    else:
+                        getattr(store, verb)(*arguments)
+                        getattr(changed, verb)(*arguments)
+                    assert contents(store) == contents(changed)
+                if not kept:
+                    raise KeyError
+        except KeyError:
+            assert not kept
+        else:
+            model = changed
+        assert contents(store) == contents(model)
 
 
 # ---- together with other writers -------------------------------------------------------------------------------------
