@@ -23,6 +23,9 @@ _BUILTIN = {
     "mapping": "ndzarr.stores.mapping:MappingStore",
     "memory": "ndzarr.stores.memory:MemoryStore",
     "obstore": "ndzarr.stores.objectstore:ObjectStore",
+    "postgres": "ndzarr.stores.sql:SQLStore",
+    "postgresql": "ndzarr.stores.sql:SQLStore",
+    "sqlite": "ndzarr.stores.sql:SQLStore",
     "zarr": "ndzarr.stores.zarr_python:ZarrPythonStore",
     "zip": "ndzarr.stores.zip:ZipStore",
 }
@@ -61,6 +64,7 @@ class StoreInfo:
     tagged: bool = False
     batched: bool = False
     exclusive: bool = False
+    transactional: bool = False
     error: str | None = None
 
 
@@ -105,7 +109,7 @@ def _info(name: str) -> StoreInfo:
     except Exception as error:  # somebody else's module: whatever it raises, the rest of the list is still wanted
         return StoreInfo(name, None, "", error=f"{type(error).__name__}: {error}")
     line = (inspect.getdoc(cls) or "").partition("\n")[0]
-    return StoreInfo(name, cls, line, cls.conditional, cls.tagged, cls.batched, cls.exclusive)
+    return StoreInfo(name, cls, line, cls.conditional, cls.tagged, cls.batched, cls.exclusive, cls.transactional)
 
 
 def resolve(target: Any, mode: str = "r", **options: Any) -> Store:

@@ -421,6 +421,34 @@ class StoreSuite:
         assert store.object_id("a/b") != store.object_id("a/c")
         hash(store.object_id("a/b"))
 
+    def test_a_transaction_is_kept_or_undone(self, store: Store) -> None:
+        if not store.transactional:
+            with pytest.raises(ArgumentError), store.transaction():
+                pass
+            return
+        store.set_many({"kept": b"1", "gone": b"2"})
+
+        def undone() -> None:
+            with store.transaction():
+                store.set("kept", b"3")
+                store.delete("gone")
+                with store.lock("new"):
+                    store.set("new", b"4")
+                assert _bytes(store.get("kept")) == b"3"
+                assert sorted(store.list()) == ["kept", "new"]
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            undone()
+        assert sorted(store.list()) == ["gone", "kept"]
+        assert [_bytes(value) for value in store.get_many([("kept", None), ("gone", None)])] == [b"1", b"2"]
+        with store.transaction():
+            store.set("kept", b"5")
+            with store.transaction():
+                store.delete_prefix("go")
+        assert sorted(store.list()) == ["kept"]
+        assert _bytes(store.get("kept")) == b"5"
+
     # ---- threads --------------------------------------------------------------------------------
 
     def test_readers_see_whole_values(self, store: Store) -> None:
