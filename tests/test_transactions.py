@@ -265,8 +265,12 @@ def test_a_child_of_fork_may_leave_the_block(store: SQLStore) -> None:
 
 def test_the_error_says_that_it_was_undone(store: SQLStore) -> None:
     array = ndzarr.create_array(store, shape=(8,), chunks=(1,), dtype="i4")
-    broken = FaultStore(store, at=3, on="set")
-    with pytest.raises(StoreError, match="injected") as caught, ndzarr.transaction(broken), ndzarr.options(workers=1):
+    broken = FaultStore(store, at=3, on="set_many")
+    with (
+        pytest.raises(StoreError, match="injected") as caught,
+        ndzarr.transaction(broken),
+        ndzarr.options(workers=1, batch_bytes=1),
+    ):
         ndzarr.open(broken, "r+")[:] = 5
     assert "undone" in caught.value.__notes__[-1]
     assert array[:].tolist() == [0] * 8
