@@ -39,8 +39,10 @@ _HOME = {
     "ndzarr.stores.readonly": "ReadOnlyStore",
     "ndzarr.stores.objectstore": "ObjectStore",
     "ndzarr.stores.registry": "StoreInfo get_store register_store unregister_store",
+    "ndzarr.stores.sql": "SQLStore",
     "ndzarr.stores.zarr_python": "ZarrPythonStore",
     "ndzarr.stores.zip": "ZipStore",
+    "ndzarr.transactions": "transaction",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 #: Packages that are public functions too: `ndzarr.codecs()`.
@@ -120,8 +122,10 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         register_store as register_store,
         unregister_store as unregister_store,
     )
+    from ndzarr.stores.sql import SQLStore as SQLStore
     from ndzarr.stores.zarr_python import ZarrPythonStore as ZarrPythonStore
     from ndzarr.stores.zip import ZipStore as ZipStore
+    from ndzarr.transactions import transaction as transaction
     from ndzarr.zarray import ZArray as ZArray
 
 

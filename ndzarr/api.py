@@ -10,6 +10,7 @@ import numpy as np
 
 from ndzarr import config, hierarchy, nodes, treeview
 from ndzarr._typing import Json, NDArray
+from ndzarr.chunkcache import cache_of
 from ndzarr.creation import ARRAY_KEYWORDS, new_array, new_group
 from ndzarr.dtypes.argument import dtype_argument
 from ndzarr.errors import ArgumentError, NodeNotFoundError
@@ -50,6 +51,7 @@ def create_array(
     overwrite: bool = False,
     checksum: bool = False,
     allow_pickle: bool = False,
+    chunk_cache: int | str | None = None,
     **store_options: Any,
 ) -> ZArray:
     """A new array, open for reading and writing. Also called `create`.
@@ -70,7 +72,7 @@ def create_array(
     compressor: "auto" (zstd at level 1), None, a name, a v2 or v3 dict, a numcodecs object, or a list of those. filters:
     likewise, applied before it. order: "F" stores each chunk with its axes reversed. checksum: have damage to a stored chunk
     noticed. dimension_names: a name or None for each axis. dimension_separator: "/" or "." in the keys of chunks; None is "/"
-    in format 3, "." in format 2.
+    in format 3, "." in format 2. chunk_cache: see `open`.
 
     Raises NodeExistsError where something is, unless `overwrite`; ArgumentError for what the format cannot store.
 
@@ -97,6 +99,7 @@ def create_array(
         overwrite=overwrite,
         checksum=checksum,
         allow_pickle=allow_pickle,
+        chunk_cache=chunk_cache,
     )
 
 
@@ -111,19 +114,21 @@ def create_group(
     members: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     zarr_format: int | None = None,
+    chunk_cache: int | str | None = None,
     **store_options: Any,
 ) -> Group:
     """A new group, open for reading and writing; NodeExistsError where something is, unless `overwrite`.
 
     members: a nested mapping of what is to be in it, see `Group.create_hierarchy`. zarr_format: 2 or 3; None is that of the
-    nearest group above, else 3.
+    nearest group above, else 3. chunk_cache: see `open`.
     """
+    cache = cache_of(chunk_cache)
     opened = resolve(store, "a", **store_options)
     where = normalize_path(path)
     meta = hierarchy.create_group(
         opened, where, attributes=attributes, members=members, overwrite=overwrite, zarr_format=zarr_format
     )
-    return Group(opened, where, meta, writable=True)
+    return Group(opened, where, meta, writable=True, chunk_cache=cache)
 
 
 def open(
@@ -134,6 +139,7 @@ def open(
     allow_pickle: bool = False,
     missing: Missing = None,
     consolidated: bool | None = None,
+    chunk_cache: int | str | None = None,
     **store_options: Any,
 ) -> ZArray | Group:
     """The array or group at `path`, which must exist.
@@ -142,8 +148,10 @@ def open(
     mode: "r" to read, "r+" or "a" to read and write. allow_pickle: let an array decode pickled objects, which can run any
     code; only for stores that you trust. missing: what a chunk never written does, "fill", "raise" or "mask"; None goes by
     `options`. consolidated: None goes by the consolidated metadata of a group opened for reading where there are any, False
-    does not, True refuses a group that has none. Raises NodeNotFoundError when nothing is there, MetadataError when what is
-    there cannot be understood.
+    does not, True refuses a group that has none. chunk_cache: how many bytes of decoded chunks to keep for further reads, a
+    number or a text such as "256MiB"; None keeps none. A group's is shared by all that is opened through it.
+
+    Raises NodeNotFoundError when nothing is there, MetadataError when what is there cannot be understood.
     """
     _check_mode(mode)
     if mode in ("w", "w-"):
@@ -152,7 +160,13 @@ def open(
     opened = resolve(store, mode, **store_options)
     where = normalize_path(path)
     found = open_node(
-        opened, where, writable=mode != "r", consolidated=consolidated, allow_pickle=allow_pickle, missing=missing
+        opened,
+        where,
+        writable=mode != "r",
+        consolidated=consolidated,
+        allow_pickle=allow_pickle,
+        missing=missing,
+        chunk_cache=cache_of(chunk_cache),
     )
     if found is None:
         raise nodes.nowhere(opened, where)
@@ -166,21 +180,23 @@ def open_array(
     path: str = "",
     allow_pickle: bool = False,
     missing: Missing = None,
+    chunk_cache: int | str | None = None,
     **options: Any,
 ) -> ZArray:
     """The array at `path`; modes "a", "w" and "w-" create it with the keywords of `create_array`.
 
-    "r" and "r+" need it to exist, "a" creates it if there is none, "w" replaces what is there, "w-" refuses to. Raises
-    NodeNotFoundError, NodeExistsError, or ArgumentError if a group is there.
+    "r" and "r+" need it to exist, "a" creates it if there is none, "w" replaces what is there, "w-" refuses to.
+    chunk_cache: see `open`. Raises NodeNotFoundError, NodeExistsError, or ArgumentError if a group is there.
     """
     _check_mode(mode)
+    cache = cache_of(chunk_cache)
     create = {name: options.pop(name) for name in _CREATE & options.keys()}
     store, path = located(store, path)
     opened = resolve(store, mode, **options)
     where = normalize_path(path)
     meta = None if mode in ("w", "w-") else nodes.find(opened, where)
     if isinstance(meta, ArrayMeta):
-        return ZArray(opened, where, meta, writable=mode != "r", allow_pickle=allow_pickle, missing=missing)
+        return ZArray(opened, where, meta, writable=mode != "r", allow_pickle=allow_pickle, missing=missing, chunk_cache=cache)
     if meta is not None:
         raise ArgumentError(f"{where or '/'!r} in {opened.url} is a group, expected an array", path=where)
     if mode in ("r", "r+"):
@@ -192,7 +208,7 @@ def open_array(
             )
         raise ArgumentError(f"mode {mode!r} creates an array: pass shape= and dtype=", field="shape")
     create["overwrite"] = mode == "w" or create.get("overwrite", False)
-    return new_array(opened, where, allow_pickle=allow_pickle, **create)
+    return new_array(opened, where, allow_pickle=allow_pickle, chunk_cache=cache, **create)
 
 
 def open_group(
@@ -205,11 +221,13 @@ def open_group(
     attributes: Mapping[str, Json] | None = None,
     zarr_format: int | None = None,
     consolidated: bool | None = None,
+    chunk_cache: int | str | None = None,
     **store_options: Any,
 ) -> Group:
     """The group at `path`; modes "a", "w" and "w-" create it. See `open_array` for the modes and errors, and `open` for
-    `consolidated`."""
+    `consolidated` and `chunk_cache`."""
     _check_mode(mode)
+    cache = cache_of(chunk_cache)
     store, path = located(store, path)
     opened = resolve(store, mode, **store_options)
     where = normalize_path(path)
@@ -222,6 +240,7 @@ def open_group(
             consolidated=consolidated,
             allow_pickle=allow_pickle,
             missing=missing,
+            chunk_cache=cache,
         )
         if isinstance(found, Group):
             return found
@@ -230,7 +249,7 @@ def open_group(
         if mode != "a":
             raise nodes.nowhere(opened, where)
     made = new_group(opened, where, attributes=attributes, overwrite=mode == "w", zarr_format=zarr_format)
-    return Group(opened, where, made, writable=True, allow_pickle=allow_pickle, missing=missing)
+    return Group(opened, where, made, writable=True, allow_pickle=allow_pickle, missing=missing, chunk_cache=cache)
 
 
 def _check_mode(mode: str) -> None:

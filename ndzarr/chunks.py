@@ -203,8 +203,11 @@ class Chunks:
     ) -> Buffer | None:
         """The bytes of a chunk that a part replaces whole; None for one that is left out."""
         if part.simple and in_order(part.target, pipeline.chunk.shape):
-            # The value has the chunk as it stands: encode it where it lies.
-            return self.pack(pipeline, value[part.target] if part.target else value, options)
+            # The value has the chunk as it stands: encode it where it lies. Where it lies in pieces codecs would each time make
+            # new memory to put them together; a raw chunk may have to stay longer than the scratch array does.
+            piece = value[part.target] if part.target else value
+            if pipeline.raw or piece.flags.c_contiguous:
+                return self.pack(pipeline, piece, options)
         chunk = scratch.array(pipeline.chunk)
         put(part, chunk, value)
         return self.pack(pipeline, chunk, options)

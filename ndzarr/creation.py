@@ -9,6 +9,7 @@ from typing import Any
 
 from ndzarr import nodes
 from ndzarr._typing import DType, Json, Shape
+from ndzarr.chunkcache import ChunkCache, cache_of
 from ndzarr.codecs.argument import normalize_all
 from ndzarr.dtypes.argument import dtype_argument
 from ndzarr.errors import ArgumentError, MetadataError, NodeExistsError, ReadOnlyError
@@ -55,6 +56,7 @@ def planned_array(
     attributes: Mapping[str, Json] | None = None,
     checksum: bool = False,
     allow_pickle: bool = False,
+    chunk_cache: Any = None,
 ) -> ZArray:
     """The array that `new_array` would make, before anything of it is written."""
     version = format_for(store, path, zarr_format)
@@ -92,7 +94,8 @@ def planned_array(
         version,
     )
     try:
-        return ZArray(store, path, meta, writable=True, allow_pickle=allow_pickle)
+        cache = chunk_cache if isinstance(chunk_cache, ChunkCache) else cache_of(chunk_cache)  # a group's, or a caller's wish
+        return ZArray(store, path, meta, writable=True, allow_pickle=allow_pickle, chunk_cache=cache)
     except MetadataError as error:  # here the caller said it, not a document
         raise ArgumentError(str(error), codec=error.codec, field=error.field, found=error.found) from error
 

@@ -10,15 +10,11 @@ import contextvars
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
-
-from ndzarr.imports import once
-
-if TYPE_CHECKING:  # imported when the pool is made: it brings logging along
-    from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeAlias, TypeVar
 
 #: Estimated time of one part, in nanoseconds, from which threads win. Measured on 4,096 chunks of 16 KiB, two cores: blosc-lz4
 #: (estimated at 10 us) 52 ms on one thread and 57 on two, raw (3 us) 31 and 36, zstd (21 us) 99 and 62; chunks of 1 MiB always
@@ -50,8 +46,7 @@ def share(
     `part_ns`: the estimated time of one part. `done` is told which parts were finished. `count`: how many parts there are,
     where that is known. When this returns or raises, no thread works any more (promise P17).
     """
-    threads = workers or processors()
-    if threads > 1 and part_ns >= THREADS_FROM_NS and not _in_pool.value:
+    if part_ns >= THREADS_FROM_NS and count != 1 and not _in_pool.value and (threads := workers or processors()) > 1:
         enough = max(2, min(256, int(CREW_FROM_NS / part_ns)))
         first = list(islice(parts, enough))
         parts = chain(first, parts)
@@ -108,7 +103,7 @@ class _Crew(Generic[Task]):
                         errand.work = None
                     else:
                         begun.append(future)
-                _futures().wait(begun)
+                wait(begun)
                 return
             except BaseException as error:  # a second Ctrl-C
                 self._fail(error)
@@ -177,15 +172,6 @@ class _Errand:
             self.work()
 
 
-@once
-def _futures() -> Any:
-    from concurrent import futures
-
-    for name in ("ThreadPoolExecutor", "wait"):
-        getattr(futures, name)  # which imports it
-    return futures
-
-
 def _hire(work: Callable[[], None], most: int, hired: list[tuple[Future[None], _Errand]]) -> None:
     """Put up to `most` threads of the process's one pool to work; `hired` gets an entry for each.
 
@@ -196,7 +182,7 @@ def _hire(work: Callable[[], None], most: int, hired: list[tuple[Future[None], _
     size = max(1, processors() - 1)
     with _executor_lock:
         if _executor is None:
-            _executor = _futures().ThreadPoolExecutor(size, thread_name_prefix="ndzarr")
+            _executor = ThreadPoolExecutor(size, thread_name_prefix="ndzarr")
         _hired[:] = [future for future in _hired if not future.done()]
         for _ in range(min(most, size - len(_hired))):
             # Each thread gets a copy of the caller's context, so that stores see the caller's `options`.

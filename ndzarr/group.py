@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from ndzarr import config, display, hierarchy, nodes, treeview
+from ndzarr.chunkcache import ChunkCache, cache_of
 from ndzarr.creation import new_array
 from ndzarr.errors import ArgumentError, DamagedNodeWarning, MetadataError, NodeNotFoundError
 from ndzarr.formats.consolidated import Consolidated
@@ -52,11 +53,12 @@ class Group(Node, MutableMapping[str, Any]):
         writable: bool = False,
         allow_pickle: bool = False,
         missing: config.Missing | None = None,
+        chunk_cache: ChunkCache | None = None,
         consolidated: Consolidated | None = None,
         recorded: Recorded | None = None,
     ) -> None:
         """consolidated: what to go by instead of looking. recorded: what to compare arrays with, where writable."""
-        super().__init__(store, path, writable=writable, allow_pickle=allow_pickle, missing=missing)
+        super().__init__(store, path, writable=writable, allow_pickle=allow_pickle, missing=missing, chunk_cache=chunk_cache)
         self._group_meta = meta
         self._consolidated = consolidated
         if recorded is None and writable:
@@ -87,7 +89,13 @@ class Group(Node, MutableMapping[str, Any]):
             if self._recorded is not None:
                 self._recorded.compare(path, meta, 3)
             return ZArray(
-                self._store, path, meta, writable=self._writable, allow_pickle=self._allow_pickle, missing=self._missing
+                self._store,
+                path,
+                meta,
+                writable=self._writable,
+                allow_pickle=self._allow_pickle,
+                missing=self._missing,
+                chunk_cache=self._chunk_cache,
             )
         return Group(
             self._store,
@@ -96,6 +104,7 @@ class Group(Node, MutableMapping[str, Any]):
             writable=self._writable,
             allow_pickle=self._allow_pickle,
             missing=self._missing,
+            chunk_cache=self._chunk_cache,
             consolidated=self._consolidated,
             recorded=self._recorded,
         )
@@ -268,6 +277,7 @@ class Group(Node, MutableMapping[str, Any]):
         self._check_writable()
         if self._holds(path):
             create.setdefault("zarr_format", self.zarr_format)
+        create.setdefault("chunk_cache", self._chunk_cache)
         return new_array(self._store, path, **create)
 
     def create_group(
@@ -289,7 +299,15 @@ class Group(Node, MutableMapping[str, Any]):
         meta = hierarchy.create_group(
             self._store, path, attributes=attributes, members=members, overwrite=overwrite, zarr_format=version
         )
-        return Group(self._store, path, meta, writable=True, allow_pickle=self._allow_pickle, missing=self._missing)
+        return Group(
+            self._store,
+            path,
+            meta,
+            writable=True,
+            allow_pickle=self._allow_pickle,
+            missing=self._missing,
+            chunk_cache=self._chunk_cache,
+        )
 
     def create_hierarchy(self, members: Mapping[str, Any], *, overwrite: bool = False) -> None:
         """Make arrays and groups from nested mappings of names, or paths, to what is to be there.
@@ -421,7 +439,9 @@ class Group(Node, MutableMapping[str, Any]):
         return dest, dest._full(node.path.rpartition("/")[2] if name is None else name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self._store, self._path, self._writable, self._allow_pickle, self._missing, self.consolidated)
+        limit = None if self._chunk_cache is None else self._chunk_cache.limit
+        arguments = (self._store, self._path, self._writable, self._allow_pickle, self._missing, self.consolidated, limit)
+        return _reopen, arguments
 
     def __repr__(self) -> str:
         return display.group_repr(self)
@@ -461,6 +481,7 @@ def open_node(
     consolidated: bool | None = None,
     allow_pickle: bool = False,
     missing: config.Missing | None = None,
+    chunk_cache: ChunkCache | None = None,
 ) -> ZArray | Group | None:
     """The node at `path`, None where there is none; a group that is opened for reading with its consolidated metadata.
 
@@ -474,17 +495,34 @@ def open_node(
     if meta is None:
         return None
     if isinstance(meta, ArrayMeta):
-        return ZArray(store, path, meta, writable=writable, allow_pickle=allow_pickle, missing=missing)
+        return ZArray(store, path, meta, writable=writable, allow_pickle=allow_pickle, missing=missing, chunk_cache=chunk_cache)
     if consolidated and (nodes.read_consolidated(store, path, meta) if look else members) is None:
         raise ArgumentError(
             f"{path or '/'!r} in {store.url} has no consolidated metadata; call ndzarr.consolidate, or leave consolidated=None",
             field="consolidated",
             path=path,
         )
-    return Group(store, path, meta, writable=writable, allow_pickle=allow_pickle, missing=missing, consolidated=members)
+    return Group(
+        store,
+        path,
+        meta,
+        writable=writable,
+        allow_pickle=allow_pickle,
+        missing=missing,
+        chunk_cache=chunk_cache,
+        consolidated=members,
+    )
 
 
-def _reopen(store: Store, path: str, writable: bool, allow_pickle: bool, missing: Any, consolidated: bool) -> Group:
+def _reopen(
+    store: Store,
+    path: str,
+    writable: bool,
+    allow_pickle: bool,
+    missing: Any,
+    consolidated: bool,
+    cache: int | None = None,
+) -> Group:
     found = open_node(
         store,
         path,
@@ -493,6 +531,7 @@ def _reopen(store: Store, path: str, writable: bool, allow_pickle: bool, missing
         consolidated=None if consolidated else False,
         allow_pickle=allow_pickle,
         missing=missing,
+        chunk_cache=cache_of(cache),
     )
     if found is None:
         raise nodes.nowhere(store, path)

@@ -16,9 +16,31 @@ Value = TypeVar("Value")
 #: Held while a module is imported, and while the process forks.
 gate = threading.RLock()
 
+#: How long a fork waits for an import. Not for ever: other libraries hold locks of theirs while they fork, `logging` for one,
+#: and the import might wait for one of those. What brings such a library along is imported early instead, as by `crew`.
+_PATIENCE_S = 5.0
+_held: list[bool] = []
+
+
+def _before_fork() -> None:
+    _held.append(gate.acquire(timeout=_PATIENCE_S))
+
+
+def _after_fork() -> None:
+    if _held.pop():
+        gate.release()
+
+
+def _after_fork_in_child() -> None:
+    global gate
+    if _held.pop():
+        gate.release()  # it is held by the thread that forked, which is the one that there is
+    else:
+        gate = threading.RLock()
+
+
 if hasattr(os, "register_at_fork"):
-    # In the child it is held by the thread that forked, which is the one that there is.
-    os.register_at_fork(before=gate.acquire, after_in_parent=gate.release, after_in_child=gate.release)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
 
 
 class once(Generic[Value]):  # noqa: N801  # a decorator

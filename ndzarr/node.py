@@ -6,6 +6,7 @@ from abc import abstractmethod
 
 from ndzarr import config
 from ndzarr.attributes import Attributes
+from ndzarr.chunkcache import ChunkCache
 from ndzarr.errors import ReadOnlyError
 from ndzarr.metadata import ArrayMeta, GroupMeta
 from ndzarr.stores.base import Store
@@ -14,14 +15,24 @@ from ndzarr.stores.base import Store
 class Node:
     """A handle on one array or group. The handle is cheap; what it shows of the metadata is what it last saw."""
 
-    __slots__ = ("__weakref__", "_allow_pickle", "_attrs", "_missing", "_path", "_store", "_writable")
+    __slots__ = ("__weakref__", "_allow_pickle", "_attrs", "_chunk_cache", "_missing", "_path", "_store", "_writable")
 
-    def __init__(self, store: Store, path: str, *, writable: bool, allow_pickle: bool, missing: config.Missing | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        path: str,
+        *,
+        writable: bool,
+        allow_pickle: bool,
+        missing: config.Missing | None,
+        chunk_cache: ChunkCache | None,
+    ) -> None:
         self._store = store
         self._path = path
         self._writable = writable
         self._allow_pickle = allow_pickle
         self._missing = missing
+        self._chunk_cache = chunk_cache
         self._attrs: Attributes | None = None
 
     @property
@@ -56,6 +67,12 @@ class Node:
                 self._store, self._path, self._meta.attributes, writable=self._writable, zarr_format=self._meta.zarr_format
             )
         return self._attrs
+
+    @property
+    def chunk_cache(self) -> ChunkCache | None:
+        """The decoded chunks kept by a handle that was opened with `chunk_cache=`, else None; a group shares its own with its
+        members."""
+        return self._chunk_cache
 
     def _check_writable(self) -> None:
         if not self._writable:

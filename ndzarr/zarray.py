@@ -17,9 +17,10 @@ from ndzarr import config, display, nodes
 from ndzarr._typing import Box, Coords, DType, NDArray, Shape
 from ndzarr.accessors import select_blocks, select_outer, select_points
 from ndzarr.assignment import cast, check_value, spread
+from ndzarr.chunkcache import ChunkCache, cache_of
 from ndzarr.chunkwise import iter_chunks, map_chunks
 from ndzarr.duck import DuckArray
-from ndzarr.engine import Engine, presence
+from ndzarr.engine import Engine, presence, read_point
 from ndzarr.errors import ArgumentError, MemoryLimitError, MetadataError, NodeNotFoundError
 from ndzarr.explain import Explanation, explain_reads
 from ndzarr.fields import Field, split_fields
@@ -69,8 +70,9 @@ class ZArray(Node, DuckArray):
         writable: bool = False,
         allow_pickle: bool = False,
         missing: config.Missing | None = None,
+        chunk_cache: ChunkCache | None = None,
     ) -> None:
-        super().__init__(store, path, writable=writable, allow_pickle=allow_pickle, missing=missing)
+        super().__init__(store, path, writable=writable, allow_pickle=allow_pickle, missing=missing, chunk_cache=chunk_cache)
         # The one attribute that changes, with everything that goes by the shape. Each operation takes it once, so that
         # another thread's `resize` of this handle cannot make it go by two shapes.
         self._engine = self._engine_for(meta)
@@ -87,7 +89,7 @@ class ZArray(Node, DuckArray):
                 field=error.field or "codecs",
                 found=error.found,
             ) from error
-        return Engine(self._store, meta, layout, self._path)
+        return Engine(self._store, meta, layout, self._path, self._chunk_cache)
 
     @property
     def _meta(self) -> ArrayMeta:
@@ -201,7 +203,7 @@ class ZArray(Node, DuckArray):
                         break
                     point.append(i if i >= 0 else i + n)
                 else:
-                    return engine.read_point(tuple(point), masked=True)
+                    return read_point(engine, tuple(point), masked=True)
         index, fields = split_fields(index, meta.dtype)
         selection = select(index, meta.shape)
         if isinstance(fields, list):
@@ -444,7 +446,8 @@ class ZArray(Node, DuckArray):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Configuration only: the metadata are read anew where the handle arrives, since they may have changed meanwhile.
-        return _reopen, (self._store, self._path, self._writable, self._allow_pickle, self._missing)
+        limit = None if self._chunk_cache is None else self._chunk_cache.limit
+        return _reopen, (self._store, self._path, self._writable, self._allow_pickle, self._missing, limit)
 
     def __repr__(self) -> str:
         return display.array_repr(self)
@@ -476,9 +479,9 @@ def _read_meta(store: Store, path: str, zarr_format: int | None = None) -> Array
     return meta
 
 
-def _reopen(store: Store, path: str, writable: bool, allow_pickle: bool, missing: Any) -> ZArray:
+def _reopen(store: Store, path: str, writable: bool, allow_pickle: bool, missing: Any, cache: int | None = None) -> ZArray:
     meta = _read_meta(store, path)
-    return ZArray(store, path, meta, writable=writable, allow_pickle=allow_pickle, missing=missing)
+    return ZArray(store, path, meta, writable=writable, allow_pickle=allow_pickle, missing=missing, chunk_cache=cache_of(cache))
 
 
 def _rows_of(data: Any, dtype: DType, ndim: int) -> NDArray:

@@ -283,3 +283,37 @@ def test_damage_is_told_as_elsewhere() -> None:
     with pytest.raises(ndzarr.CorruptChunkError, match=r"chunk \(1,\)"):
         z[5] = 1
     assert bytes(store.get("c/1")) == b"nothing"
+
+
+@pytest.mark.parametrize("shards", [None, (16, 16)])
+@pytest.mark.parametrize("kind", KINDS, ids=["conditional", "tagged", "plain"])
+def test_decoded_chunks_are_kept_here_too(kind: dict[str, bool], shards: Any) -> None:
+    store = Batched(**kind)
+    a = np.arange(1024, dtype="i4").reshape(32, 32)
+    z = ndzarr.create_array(store, shape=a.shape, chunks=(4, 4), shards=shards, dtype="i4", zarr_format=3, chunk_cache="1MiB")
+    z[...] = a
+    for _ in range(2):
+        assert np.array_equal(z[...], a)
+        assert np.array_equal(z[3:30, ::5], a[3:30, ::5])
+        assert z[7, 9] == a[7, 9]
+    assert z.chunk_cache is not None
+    assert z.chunk_cache.hits > 0 or (shards and not store.tagged)
+    ndzarr.open_array(store, mode="r+")[5:20, 3] = a[5:20, 3] = 7
+    assert np.array_equal(z[...], a)
+    if shards is None:
+        store.calls.clear()
+        assert np.array_equal(ndzarr.open_array(store, chunk_cache="1MiB")[...], a)
+        assert next(name for name, _ in store.calls if name != "get") in ("get_many_tagged", "get_many")
+        assert sum(count for _, count in store.calls) <= 64 + 2
+
+
+def test_tags_are_asked_for_in_one_call() -> None:
+    store = Batched()
+    z = ndzarr.create_array(store, shape=(100,), chunks=(2,), dtype="i4", zarr_format=3, chunk_cache="1MiB")
+    z[...] = np.arange(100)
+    z[...]
+    store.calls.clear()
+    assert np.array_equal(z[...], np.arange(100))
+    assert store.calls == [("get_many_tagged", 50)]
+    assert z.chunk_cache is not None
+    assert z.chunk_cache.hits == 50

@@ -71,6 +71,20 @@ def test_sizes(size):
             decode(data, size - 1)
 
 
+def test_encoders_take_turns():
+    """The context kept by the thread is that of the level and the checksum asked for, whichever came before."""
+    content = np.random.default_rng(0).integers(0, 5, 30_000).astype("u1").tobytes()
+    codecs = [ZstdCodec(level, checksum) for level in (-5, 0, 1, 19) for checksum in (False, True)]
+    expected = {codec: bytes(codec.encode(content)) for codec in codecs}
+    for codec in codecs[::-1] + codecs[::3] * 2:
+        data = bytes(codec.encode(memoryview(content)))
+        assert data == expected[codec]
+        found = zstandard.get_frame_parameters(data)
+        assert (found.content_size, found.has_checksum) == (len(content), codec.checksum)
+        assert bytes(codec.decode(data, size=len(content), limit=len(content))) == content
+    assert len(expected[ZstdCodec(19)]) < len(expected[ZstdCodec(-5)])
+
+
 def test_empty_chunks():
     for data in (ZstdCodec().encode(b""), unsized(b""), SKIPPABLE + unsized(b"") + SKIPPABLE):
         assert decode(data, 0) == b""

@@ -83,6 +83,7 @@ class Counted:
 
 
 def is_raw_point(z: Any, index: Any) -> bool:
+    index = (index,) if type(index) is int else index
     if type(index) is not tuple or len(index) != z.ndim or not all(type(i) is int for i in index):
         return False
     cell = z._engine.layout.cell((0,) * z.ndim)

@@ -36,7 +36,7 @@ def new_store(where: str, tmp_path: Path) -> Any:
 def ways(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How many reads went by tiles, and how many of their tiles had to be read the general way."""
     counts = {"fast": 0, "general": 0}
-    read_short, read_part = Engine._read_short, Engine._read_part
+    read_short, read_part = Engine._read_short, Engine.read_part
 
     def counted(*args: Any) -> bool:
         reading.append(True)
@@ -51,7 +51,7 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
     reading: list[bool] = []
     monkeypatch.setattr(Engine, "_read_short", counted)
-    monkeypatch.setattr(Engine, "_read_part", general)
+    monkeypatch.setattr(Engine, "read_part", general)
     return counts
 
 

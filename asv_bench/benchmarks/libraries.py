@@ -112,12 +112,12 @@ def sharded(shape: tuple[int, ...], shards: tuple[int, ...], chunks: tuple[int, 
     }
 
 
-def open_local(library: str, path: Path, *, write: bool = False) -> Any:
-    """The array in directory `path`, as `library` opens it by default."""
+def open_local(library: str, path: Path, *, write: bool = False, cache: int = 0) -> Any:
+    """The array in directory `path`, as `library` opens it by default; `cache` bytes of decoded chunks kept if it can."""
     if library == "ndzarr":
         import ndzarr
 
-        return ndzarr.open_array(path, "r+" if write else "r")
+        return ndzarr.open_array(path, "r+" if write else "r", chunk_cache=cache)
     if library in _PIPELINES:
         import zarr
 
@@ -127,7 +127,8 @@ def open_local(library: str, path: Path, *, write: bool = False) -> Any:
 
     driver = "zarr3" if (path / "zarr.json").exists() else "zarr"
     kvstore = {"driver": "file", "path": f"{path}/"}
-    return tensorstore.open({"driver": driver, "kvstore": kvstore}, open=True, write=write).result()
+    context = tensorstore.Context({"cache_pool": {"total_bytes_limit": cache}})
+    return tensorstore.open({"driver": driver, "kvstore": kvstore}, open=True, write=write, context=context).result()
 
 
 def create_local(library: str, path: Path, description: dict[str, Any]) -> Any:

@@ -27,12 +27,14 @@ _ROWS = np.sort(_random.choice(4096, 200, replace=False))
 Job = Callable[[str, Any], Any]
 
 
-def reading(title: str, description: dict[str, Any], job: Job, expected: Callable[[Any], Any], **more: Any) -> Row:
+def reading(
+    title: str, description: dict[str, Any], job: Job, expected: Callable[[Any], Any], cache: int = 0, **more: Any
+) -> Row:
     """A row that does `job` to the array; what it gives is to be `expected(values)`."""
 
     def task(name: str, stores: Stores) -> Task:
         path, values = stores.get(description)
-        return Task(partial(job, name, libraries.open_local(name, path)), equal(expected(values)))
+        return Task(partial(job, name, libraries.open_local(name, path, cache=cache)), equal(expected(values)))
 
     return Row(title, task, **more)
 
@@ -55,14 +57,14 @@ def points(title: str, description: dict[str, Any]) -> Row:
     return reading(f"200 single points, {title}", description, job, lambda values: values[tuple(np.transpose(_POINTS))])
 
 
-def windows(title: str, description: dict[str, Any]) -> Row:
+def windows(title: str, description: dict[str, Any], cache: int = 0) -> Row:
     def job(name: str, array: Any) -> Any:
         return [libraries.read(name, array, np.s_[i : i + 64, j : j + 64]) for i, j in _CORNERS]
 
     def expected(values: Any) -> Any:
         return np.stack([values[i : i + 64, j : j + 64] for i, j in _CORNERS])
 
-    return reading(f"200 random 64x64 windows, {title}", description, job, expected)
+    return reading(f"200 random 64x64 windows, {title}", description, job, expected, cache)
 
 
 def slabs(title: str, description: dict[str, Any]) -> Row:
@@ -143,6 +145,8 @@ PARTS = [
     points("64x64 zstd in shards", SHARDED),
     windows("512x512 blosc-lz4", _of(LARGE, BLOSC)),
     windows("64x64 zstd in shards", SHARDED),
+    windows("512x512 zstd", _of(LARGE, ZSTD)),
+    windows("512x512 zstd, decoded chunks kept", _of(LARGE, ZSTD), 1 << 28),
     many_shards(),
     reading(
         "20,000 points by vindex, 64x64 zstd",

@@ -7,9 +7,10 @@ the same form.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ndzarr._typing import Buffer, DType, Json, NDArray, Shape
@@ -17,24 +18,21 @@ from ndzarr._typing import Buffer, DType, Json, NDArray, Shape
 
 @dataclass(frozen=True, slots=True)
 class ChunkSpec:
-    """All that a codec may know about its chunk: `fill_value` is a scalar of `dtype`, or None for undefined."""
+    """All that a codec may know about its chunk: `fill_value` is a scalar of `dtype`, or None for undefined.
+
+    size: elements. nbytes: decoded bytes; both are Python ints, so they cannot overflow.
+    """
 
     shape: Shape
     dtype: DType
     fill_value: Any = None
+    size: int = field(init=False, repr=False, compare=False)
+    nbytes: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def size(self) -> int:
-        """Elements."""
-        n = 1
-        for length in self.shape:
-            n *= length
-        return n
-
-    @property
-    def nbytes(self) -> int:
-        """Decoded size in bytes; a Python int, so it cannot overflow."""
-        return self.size * self.dtype.itemsize
+    def __post_init__(self) -> None:
+        size = math.prod(self.shape)
+        object.__setattr__(self, "size", size)
+        object.__setattr__(self, "nbytes", size * self.dtype.itemsize)
 
 
 class Codec(ABC):

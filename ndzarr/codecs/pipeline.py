@@ -111,6 +111,9 @@ class Pipeline:
             data: Buffer
             if self._typed:
                 data = np.ascontiguousarray(array, spec.dtype).reshape(spec.shape)
+            elif self._plain is not None:
+                # What `BytesCodec.encode` does where elements are stored as they are in memory, the dtype looked at beforehand.
+                data = as_bytes(np.ascontiguousarray(array, spec.dtype)).data
             else:
                 data = serializer.encode(array, spec)
             for packer in self._packers:

@@ -3,4 +3,5 @@
 from __future__ import annotations
 
 from ndzarr.engine.objects import Engine as Engine
+from ndzarr.engine.point import read_point as read_point
 from ndzarr.engine.presence import presence as presence

@@ -13,12 +13,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field as field_, replace
 from typing import TYPE_CHECKING, Any
 
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Key, NDArray
+from ndzarr.chunkcache import CachedChunks
 from ndzarr.chunks import Result, Scratch, ShardWriter, decode_ns, stretch_of
 from ndzarr.crew import Ledger, share
 from ndzarr.engine.sharded import cut_shard, join_shard, place_shard
@@ -62,6 +63,9 @@ def _runs(engine: Engine, parts: Iterable[Part], options: config.Options, field:
 
 
 def _read_run(engine: Engine, run: list[Part], result: Result, part_ns: float) -> None:
+    if engine.cached is not None:
+        _read_cached(engine, engine.cached, run, result, part_ns)
+        return
     plain: list[tuple[Part, Cell, Stretch | None]] = []
     requests: list[tuple[Key, ByteRange | None]] = []
     sharded: list[tuple[Part, Cell, Shard]] = []
@@ -91,8 +95,30 @@ def _read_run(engine: Engine, run: list[Part], result: Result, part_ns: float) -
             part, cell, wanted = plain[number]
             engine.place(part, cell, wanted, data, result, scratch)
 
-    with closing(engine.store.get_each(requests)) as arriving:
+    arriving = iter(engine.store.get_each(requests))
+    try:
         share(arriving, place, part_ns, result.options.workers, count=len(requests))
+    finally:
+        if isinstance(arriving, Generator):  # after an error the rest need not come
+            arriving.close()
+
+
+def _read_cached(engine: Engine, cached: CachedChunks, run: list[Part], result: Result, part_ns: float) -> None:
+    """Read a run of what the cache does not have."""
+    plain: list[Part] = []
+    for part in run:
+        cell = engine.cell(part)
+        if cell.shard is None and cached.takes(cell.pipeline):
+            plain.append(part)
+        else:
+            engine.read_part(part, result, Scratch())
+    requests = [(engine.layout.key(part.coords), engine.reach(engine.cell(part), None)) for part in plain]
+
+    def place(arrived: Iterator[tuple[Part, Answer]]) -> None:
+        for part, answer in arrived:
+            cached.place(part, engine.cell(part).pipeline, answer, result)
+
+    share(zip(plain, engine.ask_many(requests), strict=True), place, part_ns, result.options.workers, count=len(plain))
 
 
 def _fetch_shards(engine: Engine, wants: Sequence[tuple[Part, Cell, Shard, Sequence[int]]]) -> list[Found | None]:

@@ -8,25 +8,25 @@ its inner chunks are planned again, inside it, and shared out once more.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Coords, Key, NDArray
+from ndzarr.chunkcache import CachedChunks, ChunkCache, is_cacheable
 from ndzarr.chunks import Chunks, Result, Scratch, ShardWriter, decode_ns, stretch_of
-from ndzarr.codecs.base import ChunkSpec
 from ndzarr.codecs.sharding_indexed import Index
 from ndzarr.crew import THREADS_FROM_NS, Ledger, crew_size, share
 from ndzarr.engine.batches import read_batches, write_batches
+from ndzarr.engine.cached import read_cached_shard
 from ndzarr.engine.sharded import cut_shard, join_shard, place_shard
 from ndzarr.errors import ArgumentError, CorruptChunkError
 from ndzarr.fields import Field, field_dtype, field_of
-from ndzarr.fillvalue import element
 from ndzarr.keys import check_key
 from ndzarr.layout import Cell, Layout, Shard
 from ndzarr.memory import check_result, room
@@ -47,9 +47,9 @@ _TOLD = 1000
 class Engine:
     """The chunk objects of one array. Safe to use from any thread; immutable but for the indices of shards that it keeps."""
 
-    __slots__ = ("_indices", "_range", "chunks", "layout", "meta", "path", "store")
+    __slots__ = ("_indices", "_range", "cached", "chunks", "layout", "meta", "path", "store")
 
-    def __init__(self, store: Store, meta: ArrayMeta, layout: Layout, path: str) -> None:
+    def __init__(self, store: Store, meta: ArrayMeta, layout: Layout, path: str, cache: ChunkCache | None = None) -> None:
         self.store = store
         self.meta = meta
         self.layout = layout
@@ -57,6 +57,10 @@ class Engine:
         self.chunks = Chunks(layout, path, store.url)
         self._range = None if layout.uniform is None else self.chunks.reach(layout.uniform.pipeline)
         self._indices = Indices()
+        self.cached = None
+        if cache is not None and is_cacheable(layout.dtype):
+            tags = self._tags if store.batched else None
+            self.cached = CachedChunks(cache, self.chunks, self._ask, store.tag, tags, tagged=store.tagged)
 
     @property
     def together(self) -> bool:
@@ -102,17 +106,26 @@ class Engine:
         out = room(selection.work_shape, dtype, f"a result of shape {selection.shape}")
         mask = np.zeros(out.shape, np.bool_) if masked and options.missing == "mask" else None
         result = Result(out, field, options, mask)
-        if out.size and not (field is None and self._read_short(selection, result)):
-            parts = plan(selection, self.layout.objects)
-            if self.together:
-                read_batches(self, parts, result, self._part_ns(selection))
-            else:
-                share(parts, _Reader(self, result), self._part_ns(selection), options.workers)
+        if out.size and not (field is None and self.cached is None and self._read_short(selection, result)):
+            self._read_parts(selection, result)
         trailing = out.shape[len(selection.work_shape) :]  # of a field that is itself an array
         array = out.reshape(selection.shape + trailing)
         if mask is not None:
             array = self.chunks.masked(array, mask.reshape(array.shape), field)
         return array[()] if selection.scalar else array
+
+    def _read_parts(self, selection: Selection, result: Result) -> None:
+        parts = plan(selection, self.layout.objects)
+        if self.cached is not None:
+            parts = self.cached.left(parts, result)
+            first = next(parts, None)
+            if first is None:
+                return
+            parts = chain((first,), parts)
+        if self.together:
+            read_batches(self, parts, result, self._part_ns(selection))
+        else:
+            share(parts, _Reader(self, result), self._part_ns(selection), result.options.workers)
 
     def _read_short(self, selection: Selection, result: Result) -> bool:
         """Read the way of `shortcuts`: plain chunks of a store of ours; False where that is not what it is.
@@ -131,7 +144,7 @@ class Engine:
             return False
 
         def general(part: Part) -> None:
-            self._read_part(part, result, Scratch())
+            self.read_part(part, result, Scratch())
 
         work: Any
         found: tuple[int, Iterator[Any]] | None
@@ -153,66 +166,19 @@ class Engine:
         share(items, work, self._part_ns(selection), result.options.workers, count=count)
         return True
 
-    def read_point(self, index: tuple[int, ...], *, masked: bool = False) -> Any:
-        """One element, for plain ints already within bounds: the shortest way from an index to a scalar.
-
-        Does what `read` does for a selection of Points only; a test compares the two.
-        """
-        layout = self.layout
-        coords = []
-        local = []
-        for i, axis in zip(index, layout.objects.axes, strict=True):
-            coord = axis.find(i)
-            coords.append(coord)
-            local.append(i - axis.start(coord))
-        spot = tuple(coords)
-        cell = layout.uniform or layout.cell(spot)
-        if masked and layout.dtype.names and config.current().missing == "mask":
-            # A record of a masked array has a mask for each field.
-            return self.read(Selection(tuple([Point(i) for i in index]), (), (), scalar=True), masked=masked)
-        pipeline = cell.pipeline
-        inner: Coords | None = None
-        if cell.shard is not None:
-            axes = cell.shard.grid.axes
-            inner = tuple([axis.find(i) for axis, i in zip(axes, local, strict=True)])
-            position = cell.shard.position(inner)
-            found = self._fetch(spot, cell, cell.shard, (position,))
-            data = None if found is None else found.get(position)
-            if data is not None:
-                place = tuple([i - axis.start(coord) for axis, i, coord in zip(axes, local, inner, strict=True)])
-                decode = cell.shard.pipeline.quick()
-                chunk = None if decode is None else decode(data)
-                if chunk is None:
-                    chunk = self.chunks.decode(cell.shard.pipeline, data, None, spot, inner)
-                return _own(chunk[place])
-            if found is None:
-                inner = None  # it is the shard that is missing
-        elif pipeline.raw:
-            dtype = layout.dtype
-            offset = _offset(local, cell.chunk)
-            data = self.store.get(layout.key(spot), ByteRange(offset, offset + dtype.itemsize))
-            if data is not None:
-                if len(data) != dtype.itemsize:
-                    raise self.chunks.short(spot, offset, len(data), dtype.itemsize)
-                return _own(np.frombuffer(data, dtype)[0])
-        else:
-            data = self.store.get(layout.key(spot), self._range or self.chunks.reach(pipeline))
-            if data is not None:
-                if pipeline.divisible:
-                    one = pipeline.stretch(data, _offset(local, cell.chunk), layout.dtype.itemsize)
-                    if one is not None:
-                        return _own(np.frombuffer(one, layout.dtype)[0])
-                return _own(self.chunks.decode(pipeline, data, None, spot)[tuple(local)])
-        if self.chunks.allowed(spot, config.current(), inner) and masked:
-            return np.ma.masked
-        return _own(element(layout.fill, layout.dtype)[()]) if layout.dtype.kind == "O" else _own(layout.fill)
-
-    def _read_part(self, part: Part, result: Result, scratch: Scratch) -> None:
+    def read_part(self, part: Part, result: Result, scratch: Scratch) -> None:
+        """Read one part of a plan into its place."""
         cell = self.layout.uniform or self.layout.cell(part.coords)
         if cell.shard is not None:
+            if self.cached is not None and self.store.tagged and self.cached.takes(cell.shard.pipeline):
+                read_cached_shard(self, self.cached, part, cell, cell.shard, result)
+                return
             cut = cut_shard(part, cell.shard, result)
-            found = self._fetch(part.coords, cell, cell.shard, cut.positions)
+            found = self.fetch_shard(part.coords, cell, cell.shard, cut.positions)
             place_shard(self.chunks, part, cell.shard, cut, found, result)
+            return
+        if self.cached is not None and self.cached.takes(cell.pipeline):
+            self.cached.read(part, cell.pipeline, result)
             return
         wanted = stretch_of(part, cell, result.field)
         data = self.store.get(self.layout.key(part.coords), self.reach(cell, wanted))
@@ -246,7 +212,7 @@ class Engine:
             raise self.chunks.short(part.coords, first, len(data), nbytes)
         result.out[part.target] = np.ndarray(shape, self.layout.dtype, data, 0, strides)
 
-    def _fetch(self, coords: Coords, cell: Cell, shard: Shard, positions: Sequence[int]) -> Found | None:
+    def fetch_shard(self, coords: Coords, cell: Cell, shard: Shard, positions: Sequence[int]) -> Found | None:
         """The encoded inner chunks of one shard, all of one version of it; None when there is no such object."""
         # Where versions have no tags, only the lock can keep somebody else's write from coming between index and chunks.
         guard: AbstractContextManager[Any] = nullcontext()
@@ -297,6 +263,9 @@ class Engine:
         if self.store.tagged:
             return self.store.get_many_tagged(requests)
         return [None if data is None else (data, None) for data in self.store.get_many(requests)]
+
+    def _tags(self, keys: Sequence[Key]) -> Sequence[Hashable | None]:
+        return [None if answer is None else answer[1] for answer in self.ask_many([(key, ByteRange(0, 1)) for key in keys])]
 
     def forget(self, keys: Iterable[Key]) -> None:
         """Drop the indices kept of shards that were written."""
@@ -403,6 +372,11 @@ class Engine:
         """
         return part.whole and self.layout.objects.valid(part.coords) == self.cell(part).chunk.shape
 
+    def _full(self) -> tuple[slice, ...] | None:
+        """What a part that replaces all of a chunk takes of it; None where objects are no chunks, or not all alike."""
+        cell = self.layout.uniform
+        return None if cell is None or cell.shard is not None else tuple([slice(0, n, 1) for n in cell.chunk.shape])
+
     def _stored(self, key: Key, coords: Coords, cell: Cell, scratch: Scratch) -> NDArray:
         """The stored chunk, ours to change; fill values when there is none."""
         data = self.store.get(key, self._range or self.chunks.reach(cell.pipeline))
@@ -432,7 +406,7 @@ class Engine:
         key = self.layout.key(part.coords)
         parts = list(plan(within(part), shard.grid))
         with self.store.lock(key):
-            found = None if unread else self._fetch(part.coords, cell, shard, range(shard.grid.nchunks))
+            found = None if unread else self.fetch_shard(part.coords, cell, shard, range(shard.grid.nchunks))
             if value is None and found is None:
                 return
             made: dict[int, Buffer | None] = {}
@@ -454,7 +428,7 @@ class Engine:
         if cell.shard is None:
             data = self.store.get(self.layout.key(coords), self._range or self.chunks.reach(cell.pipeline))
             return {} if data is None else {coords: data}
-        found = self._fetch(coords, cell, cell.shard, range(cell.shard.grid.nchunks))
+        found = self.fetch_shard(coords, cell, cell.shard, range(cell.shard.grid.nchunks))
         if found is None:
             return {}
         first = self._first(coords)
@@ -536,19 +510,6 @@ class Engine:
         return sum(self.store.size(self.layout.key(coords)) or 0 for coords in self.stored())
 
 
-def _offset(local: Sequence[int], chunk: ChunkSpec) -> int:
-    """Where an element lies in the memory of a chunk, in bytes."""
-    offset = 0
-    for step, extent in zip(local, chunk.shape, strict=True):
-        offset = offset * extent + step
-    return offset * chunk.dtype.itemsize
-
-
-def _own(scalar: Any) -> Any:
-    """`scalar`, copied where NumPy's scalar is a view: records can be changed, and would change what they were read from."""
-    return scalar.copy() if type(scalar) is np.void else scalar
-
-
 @dataclass(slots=True)
 class _Reader:
     engine: Engine
@@ -556,7 +517,7 @@ class _Reader:
 
     def __call__(self, parts: Iterator[Part]) -> None:
         scratch = Scratch()
-        read, result = self.engine._read_part, self.result
+        read, result = self.engine.read_part, self.result
         for part in parts:
             read(part, result, scratch)
 
@@ -570,6 +531,18 @@ class _Writer:
 
     def __call__(self, parts: Iterator[Part]) -> None:
         scratch = Scratch()
-        write, value, field, options = self.engine._write_part, self.value, self.field, self.options
+        engine, value, field, options = self.engine, self.value, self.field, self.options
+        write, chunks, store = engine._write_part, engine.chunks, engine.store
+        key_of, cell = engine.layout.key, engine.layout.uniform
+        full = engine._full() if field is None else None
         for part in parts:
-            write(part, value, field, options, scratch)
+            # Safe: every element of the chunk is selected, so all lie inside the array and none is left of the old ones:
+            # `_write_part` would not read it either. Nothing of the store goes into the bytes, so that they may be made before
+            # the lock is taken.
+            if part.simple and part.source == full:
+                data = chunks.overwrite(part, value, cell.pipeline, scratch, options)  # type: ignore[union-attr]  # full is set
+                key = key_of(part.coords)
+                with store.lock(key):
+                    engine._set(key, data)
+            else:
+                write(part, value, field, options, scratch)

@@ -23,6 +23,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Hashable
+from contextlib import AbstractContextManager
+from typing import Any
 from weakref import WeakValueDictionary
 
 from ndzarr.formats import v2
@@ -49,11 +51,15 @@ _node_locks: WeakValueDictionary[Hashable, _NodeLock] = WeakValueDictionary()
 _node_locks_lock = threading.Lock()
 
 
-def node_lock(store: Store, path: str, document: str = v2.ARRAY) -> _NodeLock:
-    """The process-wide lock of a node, or with `document` that of one of its documents.
+def node_lock(store: Store, path: str, document: str = v2.ARRAY) -> AbstractContextManager[Any]:
+    """The lock of a node, or with `document` that of one of its documents.
 
     A node's own lock goes by the key of its `.zarray`, whichever format it has or will have: that document has no lock besides.
+    A store with transactions locks by itself, and keeps other processes out: what a transaction has locked must stay locked
+    until it ends, and no thread may hold a lock that the store knows nothing of while it waits for the end of a transaction.
     """
+    if store.transactional:
+        return store.lock(join(path, document))
     identity = store.object_id(join(path, document))
     with _node_locks_lock:
         return _node_locks.setdefault(identity, _NodeLock())

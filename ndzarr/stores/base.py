@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Self
 from weakref import WeakSet
@@ -82,6 +82,11 @@ class Store(ABC):
         whole = bytes(value)
         return whole if range is None else memoryview(whole)[range[0] : range[1]], whole
 
+    def tag(self, key: Key) -> Hashable | None:
+        """The tag of the value under `key` as it is now, what `get_tagged` gives with it; None when there is no such key."""
+        found = self.get_tagged(key, ByteRange(0, 1))
+        return None if found is None else found[1]
+
     def set_if(self, key: Key, value: Buffer, *, tag: Hashable) -> bool:
         """Set `key` only if its value still has `tag` (None: only if there is no such key); False when somebody was
         first.
@@ -104,7 +109,7 @@ class Store(ABC):
         """`get_tagged` of each (key, range), in order."""
         return [self.get_tagged(key, range) for key, range in requests]
 
-    def get_each(self, requests: Iterable[tuple[Key, ByteRange | None]]) -> Generator[tuple[int, Buffer | None], None, None]:
+    def get_each(self, requests: Iterable[tuple[Key, ByteRange | None]]) -> Iterator[tuple[int, Buffer | None]]:
         """(number of the request, what `get` gives), each once, in the order in which they come.
 
         So that the first can be decoded while the others are on their way. Closing the iterator gives up the rest.

@@ -119,8 +119,7 @@ class FaultStore(Store):
         own_lock(self)
         self.conditional, self.tagged = inner.conditional, inner.tagged
         self.batched, self.exclusive = inner.batched, inner.exclusive
-        self.transactional = inner.transactional
-        self.writable = inner.writable
+        self.writable, self.transactional = inner.writable, inner.transactional
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_lock": None}

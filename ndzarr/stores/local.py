@@ -146,6 +146,20 @@ class LocalStore(Store):
         except OSError as error:
             raise self._failed("read", key, error) from error
 
+    def tag(self, key: Key) -> Hashable | None:
+        if type(self) is not LocalStore:
+            return super().tag(key)  # by `get_tagged`, which may be a subclass's own
+        check_key(key)
+        if not self.follow_symlinks:
+            self._inside(key)
+        try:
+            info = os.stat(self._prefix + key)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise self._failed("read", key, error) from error
+        return info.st_ino, info.st_size, info.st_mtime_ns
+
     def get_many(self, requests: Iterable[tuple[Key, ByteRange | None]]) -> list[Buffer | None]:
         get = self.get
         return [get(key, range) for key, range in requests]

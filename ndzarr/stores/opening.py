@@ -102,6 +102,12 @@ class Opened:
                 listings.use_listings_cache = False
             if scheme in ("s3", "s3a") and isinstance(getattr(fs, "retries", None), int):
                 fs.retries = 1  # tries are ours to count
+            # Azure's client would try three times, 15 s apart and more. Where it keeps its policies is its own affair: one that
+            # keeps them elsewhere goes on as it does.
+            pipeline = getattr(getattr(fs, "service_client", None), "_pipeline", None)
+            for policy in getattr(pipeline, "_impl_policies", ()):
+                if hasattr(policy, "total_retries"):
+                    policy.total_retries = 0
         self._made = (os.getpid(), fs)
         return fs, str(base)
 

@@ -27,6 +27,9 @@ _BUILTIN = {
     "prefix": "ndzarr.stores.prefix:PrefixStore",
     "readonly": "ndzarr.stores.readonly:ReadOnlyStore",
     "obstore": "ndzarr.stores.objectstore:ObjectStore",
+    "postgres": "ndzarr.stores.sql:SQLStore",
+    "postgresql": "ndzarr.stores.sql:SQLStore",
+    "sqlite": "ndzarr.stores.sql:SQLStore",
     "zarr": "ndzarr.stores.zarr_python:ZarrPythonStore",
     "zip": "ndzarr.stores.zip:ZipStore",
 }
@@ -65,6 +68,7 @@ class StoreInfo:
     tagged: bool = False
     batched: bool = False
     exclusive: bool = False
+    transactional: bool = False
     error: str | None = None
 
 
@@ -109,7 +113,7 @@ def _info(name: str) -> StoreInfo:
     except Exception as error:  # somebody else's module: whatever it raises, the rest of the list is still wanted
         return StoreInfo(name, None, "", error=f"{type(error).__name__}: {error}")
     line = (inspect.getdoc(cls) or "").partition("\n")[0]
-    return StoreInfo(name, cls, line, cls.conditional, cls.tagged, cls.batched, cls.exclusive)
+    return StoreInfo(name, cls, line, cls.conditional, cls.tagged, cls.batched, cls.exclusive, cls.transactional)
 
 
 def resolve(target: Any, mode: str = "r", **options: Any) -> Store:

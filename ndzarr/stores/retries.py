@@ -31,6 +31,7 @@ _PASSING_NAMES = frozenset(
     "ServiceRequestTimeoutError ServerDisconnectedError ConnectionClosedError ConnectionResetError ConnectionAbortedError "
     "BrokenPipeError ClientPayloadError IncompleteReadError IncompleteRead ResponseStreamingError ProtocolError".split()
 )
+_ENDED_EARLY = frozenset({"ClientPayloadError", "ContentLengthError", "IncompleteReadError", "ShortBodyError"})
 #: What obstore's errors say, their Rust source included; they have no fields.
 _PASSING_TEXT = re.compile(
     r"ConnectionReset|ConnectionAborted|BrokenPipe|UnexpectedEof|IncompleteMessage|IncompleteBody|TimedOut|ChannelClosed|"
@@ -94,8 +95,8 @@ def passes(error: BaseException) -> bool:
 
 
 def _ended_early(error: BaseException) -> bool:
-    # Of a good status, and yet.
-    return any(cls.__name__ in ("ClientPayloadError", "IncompleteReadError", "ShortBodyError") for cls in type(error).__mro__)
+    # Of a good status, and yet. Azure's client says so in words alone.
+    return any(cls.__name__ in _ENDED_EARLY for cls in type(error).__mro__) or "payload is not completed" in str(error)
 
 
 def was_not_done(error: BaseException) -> bool:

@@ -60,6 +60,7 @@ def verbs(store: Store) -> dict[str, Callable[[str], Any]]:
         "get": store.get,
         "get range": lambda key: store.get(key, ByteRange(0, 1)),
         "get_tagged": store.get_tagged,
+        "tag": store.tag,
         "get_many": lambda key: store.get_many([(key, None)]),
         "get_many_tagged": lambda key: store.get_many_tagged([(key, None)]),
         "get_each": lambda key: list(store.get_each([(key, None)])),
@@ -346,11 +347,12 @@ class StoreSuite:
             assert _bytes(found[0]) == b"%08d" % n
             again = store.get_tagged("d/key")
             assert again is not None
-            assert again[1] == found[1]
+            assert again[1] == found[1] == store.tag("d/key")
             seen.append(found[1])
         assert len(set(seen)) == 200
         store.delete("d/key")
         assert store.get_tagged("d/key") is None
+        assert store.tag("d/key") is None
 
     def test_set_if(self, store: Store) -> None:
         assert store.set_if("d/key", b"1", tag=None) is True
@@ -418,6 +420,34 @@ class StoreSuite:
         assert store.object_id("a/b") == store.object_id("a/b")
         assert store.object_id("a/b") != store.object_id("a/c")
         hash(store.object_id("a/b"))
+
+    def test_a_transaction_is_kept_or_undone(self, store: Store) -> None:
+        if not store.transactional:
+            with pytest.raises(ArgumentError), store.transaction():
+                pass
+            return
+        store.set_many({"kept": b"1", "gone": b"2"})
+
+        def undone() -> None:
+            with store.transaction():
+                store.set("kept", b"3")
+                store.delete("gone")
+                with store.lock("new"):
+                    store.set("new", b"4")
+                assert _bytes(store.get("kept")) == b"3"
+                assert sorted(store.list()) == ["kept", "new"]
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            undone()
+        assert sorted(store.list()) == ["gone", "kept"]
+        assert [_bytes(value) for value in store.get_many([("kept", None), ("gone", None)])] == [b"1", b"2"]
+        with store.transaction():
+            store.set("kept", b"5")
+            with store.transaction():
+                store.delete_prefix("go")
+        assert sorted(store.list()) == ["kept"]
+        assert _bytes(store.get("kept")) == b"5"
 
     # ---- threads --------------------------------------------------------------------------------
 
