@@ -28,6 +28,7 @@ _HOME = {
     "ndzarr.lazyview": "LazyView",
     "ndzarr.relocation": "Transfer",
     "ndzarr.stores.base": "Store",
+    "ndzarr.stores.cached": "CacheInfo CachedStore",
     "ndzarr.stores.fault": "FaultStore",
     "ndzarr.stores.gridfs": "GridFSStore",
     "ndzarr.stores.for_zarr": "zarr_store",
@@ -106,6 +107,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     from ndzarr.lazyview import LazyView as LazyView
     from ndzarr.relocation import Transfer as Transfer
     from ndzarr.stores.base import Store as Store
+    from ndzarr.stores.cached import CachedStore as CachedStore, CacheInfo as CacheInfo
     from ndzarr.stores.fault import FaultStore as FaultStore
     from ndzarr.stores.for_zarr import zarr_store as zarr_store
     from ndzarr.stores.fsspec import FsspecStore as FsspecStore

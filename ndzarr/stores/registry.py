@@ -17,6 +17,7 @@ from ndzarr.stores.mapping import MappingStore
 from ndzarr.stores.memory import MemoryStore
 
 _BUILTIN = {
+    "cached": "ndzarr.stores.cached:CachedStore",
     "fault": "ndzarr.stores.fault:FaultStore",
     "fsspec": "ndzarr.stores.fsspec:FsspecStore",
     "file": "ndzarr.stores.local:LocalStore",
