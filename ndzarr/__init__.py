@@ -20,8 +20,8 @@ _HOME = {
     "ndzarr.config": "Options options",
     "ndzarr.errors": (
         "ArgumentError CallerError CorruptChunkError DamagedNodeWarning DataError MemoryLimitError MetadataError "
-        "MissingChunkError NdzarrError NodeExistsError NodeNotFoundError ReadOnlyError SelectionError "
-        "SelectionTypeError StaleMetadataWarning StoreError"
+        "MissingChunkError NdzarrError NodeExistsError NodeNotFoundError NotRecordedError ReadOnlyError "
+        "SelectionError SelectionTypeError StaleMetadataWarning StoreError"
     ),
     "ndzarr.explain": "Explanation",
     "ndzarr.group": "Group",
@@ -38,6 +38,7 @@ _HOME = {
     "ndzarr.stores.memory": "MemoryStore",
     "ndzarr.stores.prefix": "PrefixStore",
     "ndzarr.stores.readonly": "ReadOnlyStore",
+    "ndzarr.stores.recording": "Recorded RecordingStore ReplayStore Requests",
     "ndzarr.stores.objectstore": "ObjectStore",
     "ndzarr.stores.registry": "StoreInfo get_store register_store unregister_store",
     "ndzarr.stores.sql": "SQLStore",
@@ -96,6 +97,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         NdzarrError as NdzarrError,
         NodeExistsError as NodeExistsError,
         NodeNotFoundError as NodeNotFoundError,
+        NotRecordedError as NotRecordedError,
         ReadOnlyError as ReadOnlyError,
         SelectionError as SelectionError,
         SelectionTypeError as SelectionTypeError,
@@ -118,6 +120,12 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     from ndzarr.stores.objectstore import ObjectStore as ObjectStore
     from ndzarr.stores.prefix import PrefixStore as PrefixStore
     from ndzarr.stores.readonly import ReadOnlyStore as ReadOnlyStore
+    from ndzarr.stores.recording import (
+        Recorded as Recorded,
+        RecordingStore as RecordingStore,
+        ReplayStore as ReplayStore,
+        Requests as Requests,
+    )
     from ndzarr.stores.registry import (
         StoreInfo as StoreInfo,
         get_store as get_store,

@@ -14,6 +14,7 @@
     +-- StoreError                      (OSError)      the store could not answer
         +-- NodeNotFoundError           (KeyError, FileNotFoundError)  no array or group there
         +-- MissingChunkError           `options(missing="raise")` met a chunk that was never written
+        +-- NotRecordedError            a trace is replayed that does not hold this request
 
 Each is also the built-in class that NumPy or Python would raise, so `except IndexError` works as it does for NumPy.
 
@@ -112,6 +113,10 @@ class NodeNotFoundError(StoreError, KeyError, FileNotFoundError):
 
 class MissingChunkError(StoreError):
     """A chunk that was never written, under `options(missing="raise")`."""
+
+
+class NotRecordedError(StoreError):
+    """A request that the trace behind a ReplayStore does not hold."""
 
 
 class StaleMetadataWarning(UserWarning):

@@ -27,6 +27,8 @@ _BUILTIN = {
     "memory": "ndzarr.stores.memory:MemoryStore",
     "prefix": "ndzarr.stores.prefix:PrefixStore",
     "readonly": "ndzarr.stores.readonly:ReadOnlyStore",
+    "recording": "ndzarr.stores.recording:RecordingStore",
+    "replay": "ndzarr.stores.recording:ReplayStore",
     "obstore": "ndzarr.stores.objectstore:ObjectStore",
     "postgres": "ndzarr.stores.sql:SQLStore",
     "postgresql": "ndzarr.stores.sql:SQLStore",
