@@ -31,9 +31,11 @@ _HOME = {
     "ndzarr.stores.base": "Store",
     "ndzarr.stores.fault": "FaultStore",
     "ndzarr.stores.for_zarr": "zarr_store",
+    "ndzarr.stores.fsspec": "FsspecStore",
     "ndzarr.stores.local": "LocalStore",
     "ndzarr.stores.mapping": "MappingStore",
     "ndzarr.stores.memory": "MemoryStore",
+    "ndzarr.stores.objectstore": "ObjectStore",
     "ndzarr.stores.registry": "StoreInfo get_store register_store unregister_store",
     "ndzarr.stores.sql": "SQLStore",
     "ndzarr.stores.zarr_python": "ZarrPythonStore",
@@ -104,9 +106,11 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     from ndzarr.stores.base import Store as Store
     from ndzarr.stores.fault import FaultStore as FaultStore
     from ndzarr.stores.for_zarr import zarr_store as zarr_store
+    from ndzarr.stores.fsspec import FsspecStore as FsspecStore
     from ndzarr.stores.local import LocalStore as LocalStore
     from ndzarr.stores.mapping import MappingStore as MappingStore
     from ndzarr.stores.memory import MemoryStore as MemoryStore
+    from ndzarr.stores.objectstore import ObjectStore as ObjectStore
     from ndzarr.stores.registry import (
         StoreInfo as StoreInfo,
         get_store as get_store,

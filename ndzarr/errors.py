@@ -40,6 +40,7 @@ class NdzarrError(Exception):
     field: str | None = None
     found: Any = None
     expected: Any = None
+    tries: int | None = None
 
     def __init__(self, message: str, **fields: Any) -> None:
         super().__init__(message)

@@ -55,7 +55,7 @@ def test_it_never_fails_unless_told_to() -> None:
     assert all(call.error is None for call in store.log)
 
 
-@pytest.mark.parametrize("op", [op for op in OPERATIONS if not op.endswith("_many")])
+@pytest.mark.parametrize("op", [op for op in OPERATIONS if "_many" not in op and op != "get_each"])
 def test_only_what_on_names_fails(op: str) -> None:
     store = FaultStore(MemoryStore({"a": b"1"}), fail="always", on=(op,))
     for name, run in all_operations(store).items():
@@ -218,6 +218,24 @@ def test_batches_are_one_call() -> None:
         ("delete_many", None, None),
     ]
     assert store.snapshot() == {"b": b"3"}
+    store.clear()
+    assert list(store.get_each(iter([("c", None), ("b", None)]))) == [(0, None), (1, b"3")]
+    assert store.get_many_tagged([("b", ByteRange(0, 0)), ("c", None)]) == [(b"", b"3"), None]
+    assert store.set_many_if({"b": (b"4", b"3"), "d": (b"5", b"6")}) == {"b": True, "d": False}
+    store.truncate = 0
+    assert list(store.get_each([("b", None)])) == [(0, b"")]
+    assert store.get_many_tagged([("b", None)]) == [(b"", b"4")]
+    store.truncate = None
+    assert [call.op for call in store.log] == ["get_each", "get_many_tagged", "set_many_if", "get_each", "get_many_tagged"]
+    for run in (
+        lambda: list(store.get_each([("b", None)])),
+        lambda: store.get_many_tagged([("b", None)]),
+        lambda: store.set_many_if({"b": (b"3", b"4")}),
+    ):
+        store.fail_next()
+        with pytest.raises(StoreError, match="injected"):
+            run()
+    store.set("b", b"3")
     store.fail_next(3)
     for run in (
         lambda: store.set_many({"x": b""}),
@@ -246,7 +264,7 @@ def test_it_can_fail_between_two_of_many() -> None:
 def test_flags_locks_and_identity_are_the_inner_store_s(tmp_path: Path) -> None:
     for inner in (MemoryStore(), LocalStore(tmp_path), LocalStore(tmp_path, readonly=True), Batched()):
         store = FaultStore(inner)
-        for flag in ("writable", "conditional", "tagged", "batched", "exclusive"):
+        for flag in ("writable", "conditional", "tagged", "batched", "exclusive", "transactional"):
             assert getattr(store, flag) == getattr(inner, flag)
         assert store.object_id("a") == inner.object_id("a")
         assert store.lock("a") is inner.lock("a")

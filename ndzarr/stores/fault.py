@@ -6,7 +6,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -21,9 +21,12 @@ OPERATIONS = (
     "get",
     "get_tagged",
     "get_many",
+    "get_many_tagged",
+    "get_each",
     "set",
     "set_if",
     "set_many",
+    "set_many_if",
     "delete",
     "delete_many",
     "delete_prefix",
@@ -59,9 +62,9 @@ class FaultStore(Store):
     "before" the inner store is called, or "after", as when the answer is lost. latency_s: seconds that every call
     waits, or a function of (operation, key). truncate: cut what `get` returns to so many bytes.
 
-    `get_many`, `set_many` and `delete_many` go to the inner store as one call where it is `batched`, else as one call
-    each, so that `at` can fail between two of them. Everything else, flags and locks included, is the inner store's.
-    Thread-safe; with `fail` as a probability, the order of threads decides which call gets which number.
+    `get_many`, `get_each`, `set_many`, `delete_many` and their like go to the inner store as one call where it is `batched`,
+    else as one call each, so that `at` can fail between two of them. Everything else, flags and locks included, is the inner
+    store's. Thread-safe; with `fail` as a probability, the order of threads decides which call gets which number.
 
     >>> from ndzarr import MemoryStore
     >>> store = FaultStore(MemoryStore(), at=2, on="set")
@@ -116,7 +119,8 @@ class FaultStore(Store):
         own_lock(self)
         self.conditional, self.tagged = inner.conditional, inner.tagged
         self.batched, self.exclusive = inner.batched, inner.exclusive
-        self.writable, self.transactional = inner.writable, inner.transactional
+        self.transactional = inner.transactional
+        self.writable = inner.writable
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_lock": None}
@@ -238,6 +242,24 @@ class FaultStore(Store):
         wanted = [(check_key(key), range) for key, range in requests]
         return self._call("get_many", None, lambda: [self._cut(value) for value in self.inner.get_many(wanted)])
 
+    def get_many_tagged(self, requests: Iterable[tuple[Key, ByteRange | None]]) -> list_[tuple[Buffer, Hashable] | None]:
+        if not self.batched:
+            return super().get_many_tagged(requests)
+        wanted = [(check_key(key), range) for key, range in requests]
+
+        def run() -> list_[tuple[Buffer, Hashable] | None]:
+            return [found and (self._cut(found[0]), found[1]) for found in self.inner.get_many_tagged(wanted)]
+
+        return self._call("get_many_tagged", None, run)
+
+    def get_each(self, requests: Iterable[tuple[Key, ByteRange | None]]) -> Iterator[tuple[int, Buffer | None]]:
+        if not self.batched:
+            yield from super().get_each(requests)
+            return
+        wanted = [(check_key(key), range) for key, range in requests]
+        for number, value in self._call("get_each", None, lambda: self.inner.get_each(wanted)):
+            yield number, self._cut(value)
+
     def set(self, key: Key, value: Buffer) -> None:
         check_key(key)
         self._call("set", key, lambda: self.inner.set(key, value), nbytes=_nbytes(value))
@@ -253,6 +275,14 @@ class FaultStore(Store):
         for key in items:
             check_key(key)
         self._call("set_many", None, lambda: self.inner.set_many(items), nbytes=_nbytes(list_(items.values())))
+
+    def set_many_if(self, items: Mapping[Key, tuple[Buffer, Hashable]]) -> dict[Key, bool]:
+        if not self.batched:
+            return super().set_many_if(items)
+        for key in items:
+            check_key(key)
+        nbytes = _nbytes([value for value, _ in items.values()])
+        return self._call("set_many_if", None, lambda: self.inner.set_many_if(items), nbytes=nbytes)
 
     def delete(self, key: Key) -> None:
         check_key(key)

@@ -18,9 +18,11 @@ from ndzarr.stores.memory import MemoryStore
 
 _BUILTIN = {
     "fault": "ndzarr.stores.fault:FaultStore",
+    "fsspec": "ndzarr.stores.fsspec:FsspecStore",
     "file": "ndzarr.stores.local:LocalStore",
     "mapping": "ndzarr.stores.mapping:MappingStore",
     "memory": "ndzarr.stores.memory:MemoryStore",
+    "obstore": "ndzarr.stores.objectstore:ObjectStore",
     "postgres": "ndzarr.stores.sql:SQLStore",
     "postgresql": "ndzarr.stores.sql:SQLStore",
     "sqlite": "ndzarr.stores.sql:SQLStore",
@@ -113,7 +115,8 @@ def _info(name: str) -> StoreInfo:
 def resolve(target: Any, mode: str = "r", **options: Any) -> Store:
     """The store that `target` stands for.
 
-    A Store is itself; None a new MemoryStore; a URL goes by its scheme; another str or os.PathLike is a ZipStore when
+    A Store is itself; None a new MemoryStore; a URL goes by its scheme, to fsspec or obstore where no store is registered for
+    it (`storage="fsspec"` or "obstore" chooses one, for any scheme); another str or os.PathLike is a ZipStore when
     it is a regular file or ends in ".zip", else a LocalStore; any mapping becomes a MappingStore, a store of zarr-python
     a ZarrPythonStore. `options` are the store's own. Nothing is created before it is written to, and nothing but an archive
     opened before it is read.
@@ -155,13 +158,18 @@ def _by_path(path: str, mode: str, options: dict[str, Any]) -> Store:
 
 def _by_url(url: str, mode: str, options: dict[str, Any]) -> Store:
     scheme, _, rest = url.partition("://")
-    cls = registry.find(scheme)
+    # fsspec's chains go by more than one scheme; "zip://x::s3://..." is one.
+    cls = None if "::" in url or "storage" in options else registry.find(scheme)
     if cls is None:
-        raise ArgumentError(
-            f"cannot open {url!r}: no store for the scheme {scheme!r} is built in, registered or installed; there are "
-            f"{', '.join(registry.names())}",
-            found=scheme,
-        )
+        from ndzarr.stores.remote import known, remote
+
+        if not known(url):
+            raise ArgumentError(
+                f"cannot open {url!r}: no store for the scheme {scheme!r} is built in, registered or installed; there are "
+                f"{', '.join(registry.names())}, and what fsspec knows",
+                found=scheme,
+            )
+        return remote(url, **options)
     if cls is LocalStore:
         return _by_path(LocalStore.from_url(url).root, mode, options)
     if scheme == "zip":

@@ -61,9 +61,12 @@ def verbs(store: Store) -> dict[str, Callable[[str], Any]]:
         "get range": lambda key: store.get(key, ByteRange(0, 1)),
         "get_tagged": store.get_tagged,
         "get_many": lambda key: store.get_many([(key, None)]),
+        "get_many_tagged": lambda key: store.get_many_tagged([(key, None)]),
+        "get_each": lambda key: list(store.get_each([(key, None)])),
         "set": lambda key: store.set(key, b"hostile"),
         "set_if": lambda key: store.set_if(key, b"hostile", tag=None),
         "set_many": lambda key: store.set_many({key: b"hostile"}),
+        "set_many_if": lambda key: store.set_many_if({key: (b"hostile", None)}),
         "delete": store.delete,
         "delete_many": lambda key: store.delete_many([key]),
         "size": store.size,
@@ -305,6 +308,33 @@ class StoreSuite:
         store.delete_many(iter(["d/1", "none", "d/1", "d/2"]))
         assert sorted(store.list()) == sorted(f"d/{n}" for n in range(20) if n not in (1, 2))
 
+    def test_each_comes_once(self, store: Store) -> None:
+        store.set_many({f"d/{n}": b"%d" % n * 10 for n in range(12)})
+        requests = [*((f"d/{n}", None) for n in range(12)), ("none", None), ("d/3", ByteRange(0, 2)), ("d/3", ByteRange(-3))]
+        found = [(number, _bytes(value)) for number, value in store.get_each(iter(requests))]
+        assert len(found) == len(requests)
+        assert dict(found) == {**{n: b"%d" % n * 10 for n in range(12)}, 12: None, 13: b"33", 14: b"333"}
+        assert list(store.get_each([])) == []
+        number, value = next(answers := iter(store.get_each(requests)))
+        answers.close()  # type: ignore[attr-defined]  # the rest is given up; a generator has it
+        assert _bytes(value) == dict(found)[number]
+        assert _bytes(store.get("d/0")) == b"0" * 10
+
+    def test_ranges_of_one_key_come_together(self, store: Store) -> None:
+        value = np.random.default_rng(5).bytes(3 << 20)
+        store.set("d/key", value)
+        ranges: list[tuple[int, int | None]] = [
+            (0, 10),
+            (5, 100),
+            (2000, 2001),
+            (1 << 20, (1 << 20) + 7),
+            (17, 17),
+            (len(value) - 3, 1 << 40),
+        ]
+        ranges += [(len(value) + 9, len(value) + 99), (0, 10), (2 << 20, None), (-4, None)]
+        found = store.get_many([("d/key", ByteRange(*range)) for range in ranges] + [("none", ByteRange(0, 5))])
+        assert [_bytes(one) for one in found] == [*(value[start:stop] for start, stop in ranges), None]
+
     # ---- tags, conditions, locks --------------------------------------------------------------------------------
 
     def test_tags_follow_the_value(self, store: Store) -> None:
@@ -333,6 +363,31 @@ class StoreSuite:
         assert _bytes(store.get("d/key")) == b"3"
         assert store.set_if("other", b"5", tag=found[1]) is False
         assert store.get("other") is None
+
+    def test_many_with_tags(self, store: Store) -> None:
+        store.set_many({f"d/{n}": b"%d" % n * 10 for n in range(5)})
+        found = store.get_many_tagged([("d/1", None), ("none", None), ("d/2", ByteRange(0, 2)), ("d/1", ByteRange(3, 5))])
+        assert [one and _bytes(one[0]) for one in found] == [b"1" * 10, None, b"22", b"11"]
+        tags = [one and one[1] for one in found]
+        assert tags[0] == tags[3] != tags[2]
+        alone = [store.get_tagged("d/1"), store.get_tagged("d/2", ByteRange(5, 6))]
+        assert [one and one[1] for one in alone] == [tags[0], tags[2]]
+        assert list(store.get_many_tagged([])) == []
+
+    def test_set_many_if(self, store: Store) -> None:
+        assert store.set_many_if({"d/a": (b"1", None), "d/b": (b"2", None)}) == {"d/a": True, "d/b": True}
+        found = store.get_many_tagged([("d/a", None), ("d/b", None)])
+        tags = [one and one[1] for one in found]
+        store.set("d/b", b"another's")
+        done = store.set_many_if({"d/a": (b"3", tags[0]), "d/b": (b"4", tags[1]), "d/c": (b"5", None), "d/d": (b"6", tags[0])})
+        assert done == {"d/a": True, "d/b": False, "d/c": True, "d/d": False}
+        assert [_bytes(one) for one in store.get_many([("d/a", None), ("d/b", None), ("d/c", None), ("d/d", None)])] == [
+            b"3",
+            b"another's",
+            b"5",
+            None,
+        ]
+        assert store.set_many_if({}) == {}
 
     def test_set_if_lets_one_thread_win(self, store: Store) -> None:
         store.set("count", b"0")
@@ -489,6 +544,7 @@ class StoreSuite:
             lambda: reader.set("new", b"2"),
             lambda: reader.set_if("new", b"2", tag=None),
             lambda: reader.set_many({"new": b"2"}),
+            lambda: reader.set_many_if({"new": (b"2", None)}),
             lambda: reader.delete("a/b"),
             lambda: reader.delete_many(["a/b"]),
             lambda: reader.delete_prefix("a/"),
