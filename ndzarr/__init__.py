@@ -29,11 +29,14 @@ _HOME = {
     "ndzarr.relocation": "Transfer",
     "ndzarr.stores.base": "Store",
     "ndzarr.stores.fault": "FaultStore",
+    "ndzarr.stores.gridfs": "GridFSStore",
     "ndzarr.stores.for_zarr": "zarr_store",
     "ndzarr.stores.fsspec": "FsspecStore",
     "ndzarr.stores.local": "LocalStore",
     "ndzarr.stores.mapping": "MappingStore",
     "ndzarr.stores.memory": "MemoryStore",
+    "ndzarr.stores.prefix": "PrefixStore",
+    "ndzarr.stores.readonly": "ReadOnlyStore",
     "ndzarr.stores.objectstore": "ObjectStore",
     "ndzarr.stores.registry": "StoreInfo get_store register_store unregister_store",
     "ndzarr.stores.sql": "SQLStore",
@@ -106,10 +109,13 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     from ndzarr.stores.fault import FaultStore as FaultStore
     from ndzarr.stores.for_zarr import zarr_store as zarr_store
     from ndzarr.stores.fsspec import FsspecStore as FsspecStore
+    from ndzarr.stores.gridfs import GridFSStore as GridFSStore
     from ndzarr.stores.local import LocalStore as LocalStore
     from ndzarr.stores.mapping import MappingStore as MappingStore
     from ndzarr.stores.memory import MemoryStore as MemoryStore
     from ndzarr.stores.objectstore import ObjectStore as ObjectStore
+    from ndzarr.stores.prefix import PrefixStore as PrefixStore
+    from ndzarr.stores.readonly import ReadOnlyStore as ReadOnlyStore
     from ndzarr.stores.registry import (
         StoreInfo as StoreInfo,
         get_store as get_store,
