@@ -317,3 +317,25 @@ def test_tags_are_asked_for_in_one_call() -> None:
     assert store.calls == [("get_many_tagged", 50)]
     assert z.chunk_cache is not None
     assert z.chunk_cache.hits == 50
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_attributes_of_two_writers_are_both_kept(zarr_format: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two handles that share no lock, as two machines would."""
+    store = Batched()
+    g = ndzarr.create_group(store, zarr_format=zarr_format)
+    first = [True]
+    set_if = Batched.set_if
+
+    def late(self: Batched, key: str, value: Any, *, tag: Any) -> bool:
+        if first:
+            first.clear()
+            found = self.get_tagged(key)
+            text = bytes(found[0]).decode() if found else "{}"
+            new = text.replace("{", '{"other": 1, ', 1) if zarr_format == 2 else text.replace(": {}", ': {"other": 1}')
+            ndzarr.MemoryStore.set(self, key, new.replace(", }", "}").encode())
+        return set_if(self, key, value, tag=tag)
+
+    monkeypatch.setattr(Batched, "set_if", late)
+    g.attrs["mine"] = 2
+    assert dict(ndzarr.open_group(store).attrs) == {"other": 1, "mine": 2}

@@ -200,7 +200,7 @@ def test_tags_are_never_used_again(store: SQLStore) -> None:
             store.set_if("a", b"x", tag=None if store.get("a") is None else store.get_tagged("a")[1])
             seen.add(store.get_tagged("a")[1])
     assert len(seen) == 20 + 20 + 7
-    for tag in ("5", b"5", 5.0, (5,), True):
+    for tag in ("5", b"5", 5.0, (5,), True, -1, 1 << 63, 1 << 200):
         assert store.set_if("a", b"y", tag=tag) is False
 
 

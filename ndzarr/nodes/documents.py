@@ -15,7 +15,7 @@ from ndzarr.keys import join
 from ndzarr.metadata import ArrayMeta, GroupMeta
 from ndzarr.nodes.consolidation import changed, dumped, gather, too_much
 from ndzarr.nodes.locks import node_lock
-from ndzarr.nodes.reading import ancestors, in_store, nowhere, read_document
+from ndzarr.nodes.reading import ancestors, in_store, nowhere, read_document, replace_document
 from ndzarr.stores.base import Store
 
 Meta: TypeAlias = ArrayMeta | GroupMeta
@@ -108,10 +108,16 @@ class _Format2:
         return v2.read_attributes(read_document(store, join(path, v2.ATTRIBUTES)), join(path, v2.ARRAY))
 
     def update(self, store: Store, path: str, change: Change) -> dict[str, Json]:
-        with node_lock(store, path, v2.ATTRIBUTES):
-            attributes = self.attributes(store, path)
+        attributes: dict[str, Json] = {}
+
+        def make(data: Buffer | None) -> Buffer:
+            nonlocal attributes
+            attributes = v2.read_attributes(data, join(path, v2.ARRAY))
             change(attributes)
-            store.set(join(path, v2.ATTRIBUTES), v2.write_attributes(attributes))
+            return v2.write_attributes(attributes)
+
+        with node_lock(store, path, v2.ATTRIBUTES):
+            replace_document(store, join(path, v2.ATTRIBUTES), make)
             changed(store, path, {v2.ATTRIBUTES: attributes})
         return attributes
 
@@ -150,6 +156,20 @@ class _Format3:
         data = read_document(store, key)
         return None if data is None else parse(data, key)
 
+    def _replace(self, store: Store, path: str, make: Callable[[dict[str, Json]], Mapping[str, Json]]) -> None:
+        new: Mapping[str, Json] = {}
+
+        def written(data: Buffer | None) -> Buffer:
+            nonlocal new
+            if data is None:
+                raise nowhere(store, path)
+            new = make(parse(data, join(path, v3.NODE)))
+            return v3.write(new)
+
+        with node_lock(store, path, v3.NODE):
+            replace_document(store, join(path, v3.NODE), written)
+            changed(store, path, {v3.NODE: new})
+
     def _read_own(self, store: Store, path: str) -> dict[str, Json]:
         document = self._read(store, path)
         if document is None:
@@ -168,26 +188,27 @@ class _Format3:
             return "damaged"
 
     def write(self, store: Store, path: str, meta: Meta) -> None:
+        document = v3.node_to_json(meta)
         with node_lock(store, path, v3.NODE):
-            self._set(store, path, v3.node_to_json(meta))
-
-    def _set(self, store: Store, path: str, document: Mapping[str, Json]) -> None:
-        store.set(join(path, v3.NODE), v3.write(document))
-        changed(store, path, {v3.NODE: document})
+            store.set(join(path, v3.NODE), v3.write(document))
+            changed(store, path, {v3.NODE: document})
 
     def write_shape(self, store: Store, path: str, meta: ArrayMeta) -> None:
-        with node_lock(store, path, v3.NODE):
-            self._set(store, path, v3.with_shape(self._read_own(store, path), meta))
+        self._replace(store, path, lambda document: v3.with_shape(document, meta))
 
     def attributes(self, store: Store, path: str) -> dict[str, Json]:
         return v3.attributes_of(self._read_own(store, path))
 
     def update(self, store: Store, path: str, change: Change) -> dict[str, Json]:
-        with node_lock(store, path, v3.NODE):
-            document = self._read_own(store, path)
+        attributes: dict[str, Json] = {}
+
+        def changed_attributes(document: dict[str, Json]) -> Mapping[str, Json]:
+            nonlocal attributes
             attributes = dict(v3.attributes_of(document))
             change(attributes)
-            self._set(store, path, v3.with_attributes(document, attributes))
+            return v3.with_attributes(document, attributes)
+
+        self._replace(store, path, changed_attributes)
         return attributes
 
     def consolidated(self, store: Store, path: str, meta: GroupMeta) -> Consolidated | None:

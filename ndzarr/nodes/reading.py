@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Key
-from ndzarr.errors import MetadataError, NodeNotFoundError
+from ndzarr.errors import MetadataError, NodeNotFoundError, StoreError
 from ndzarr.formats import v2, v3
 from ndzarr.keys import join
 from ndzarr.stores.base import Store
 
 #: So many documents are asked for at once: memory stays bounded, and the first are there soon.
 RUN = 1000
+#: How often a change of a document is done over. Each time somebody's was made.
+_TRIES = 1000
 
 
 def read_document(store: Store, key: Key) -> Buffer | None:
     """A document's bytes, None when there is none; MetadataError when it is larger than any real one."""
     limit = config.current().max_metadata
     return _within(store, key, store.get(key, ByteRange(0, limit + 1)), limit)
+
+
+def replace_document(store: Store, key: Key, make: Callable[[Buffer | None], Buffer]) -> None:
+    """Put what `make` makes of a document in its place; `make` gets None where there is none, and may raise.
+
+    Where other processes are kept out by conditions alone, it is asked again whenever one of them was first (promise P4).
+    """
+    if store.exclusive or not store.conditional:
+        store.set(key, make(read_document(store, key)))
+        return
+    limit = config.current().max_metadata
+    for tries in range(_TRIES):
+        found = store.get_tagged(key, ByteRange(0, limit + 1))
+        data, tag = (None, None) if found is None else found
+        if store.set_if(key, make(_within(store, key, data, limit)), tag=tag):
+            return
+        time.sleep(random.random() * min(0.1, 0.001 * 2 ** min(tries, 10)))
+    raise StoreError(f"cannot write {key!r} in {store.url}: others changed it {_TRIES} times", store=store.url, key=key)
 
 
 def read_documents(store: Store, keys: Iterable[Key]) -> Iterator[tuple[Key, Buffer | MetadataError | None]]:

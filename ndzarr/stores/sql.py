@@ -200,7 +200,11 @@ class SQLStore(Store):
             check_key(key)
             self._must_write(key)
         # A tag that is none of ours is that of no value.
-        rows = [(key, self._value(key, value), tag) for key, (value, tag) in items.items() if tag is None or type(tag) is int]
+        rows = [
+            (key, self._value(key, value), tag)
+            for key, (value, tag) in items.items()
+            if tag is None or (type(tag) is int and 0 <= tag < 1 << 63)
+        ]
         done = dict.fromkeys(items, False)
         if rows:
             with self._reaching("write", rows[0][0], len(rows)):

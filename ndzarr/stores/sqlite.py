@@ -112,8 +112,11 @@ class SQLite(Database):
         try:
             there = self._has_table(connection)
             if not there and create:
-                with self._entry(connection):
+                self._enter()
+                try:
                     self._make_table(connection)
+                finally:
+                    self._gate.lock.release()
             elif not there:
                 connection.close()
                 return None
@@ -147,14 +150,10 @@ class SQLite(Database):
         else:
             self._connections.give(connection)
 
-    @contextmanager
-    def _entry(self, connection: _Connection) -> Iterator[None]:
+    def _enter(self) -> None:
+        """Pass the gate; whoever does gives its lock back."""
         if not self._gate.lock.acquire(timeout=self._timeout_s):
             raise sqlite3.OperationalError(f"database is locked: another thread has been writing for {self._timeout_s} s")
-        try:
-            yield
-        finally:
-            self._gate.lock.release()
 
     def _begin(self, connection: _Connection) -> None:
         """Become the one writer; the gate is passed."""
@@ -215,14 +214,14 @@ class SQLite(Database):
             return
         found = self._made()
         try:
-            with self._entry(found):
+            self._enter()
+            try:
                 self._begin(found)
-                try:
-                    yield found
-                    found.execute("commit")
-                except BaseException:
-                    _undo(found)
-                    raise
+                yield found
+                found.execute("commit")
+            finally:
+                _undo(found)
+                self._gate.lock.release()
         finally:
             self._give(found)
 
@@ -237,8 +236,7 @@ class SQLite(Database):
     def _start(self) -> _Connection:
         connection = self._made()
         try:
-            if not self._gate.lock.acquire(timeout=self._timeout_s):
-                raise sqlite3.OperationalError(f"database is locked: another thread has been writing for {self._timeout_s} s")
+            self._enter()
             try:
                 self._begin(connection)
             except BaseException:
