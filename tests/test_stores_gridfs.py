@@ -237,6 +237,26 @@ def test_processes_lose_no_update(url: str) -> None:
         assert _counts(store)["files"] == 3
 
 
+def _write_half(url: str, half: int, start: Any) -> None:
+    z = ndzarr.open(url, path="z", mode="r+")
+    start.wait()
+    for n in range(40):
+        z[n, half * 4 : half * 4 + 4] = half + 1
+
+
+def test_processes_share_chunks(url: str) -> None:
+    ndzarr.create_array(url, path="z", shape=(40, 8), chunks=(1, 8), dtype="i4", fill_value=0)
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(2)
+    workers = [context.Process(target=_write_half, args=(url, half, start)) for half in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    np.testing.assert_array_equal(ndzarr.open(url, path="z")[...], np.repeat([[1] * 4 + [2] * 4], 40, axis=0))
+
+
 def test_only_one_creates_a_key_that_was_deleted(url: str) -> None:
     with GridFSStore(url) as store:
         for n in range(10):
