@@ -24,6 +24,7 @@ from ndzarr.stores.fault import FaultStore
 from ndzarr.stores.local import LocalStore
 from ndzarr.stores.memory import MemoryStore
 from ndzarr.stores.prefix import PrefixStore
+from ndzarr.stores.sql import SQLStore
 from ndzarr.testing.stores import StoreSuite
 
 
@@ -49,6 +50,13 @@ class TestCachedFiles(StoreSuite):
 
     def reopen_for_reading(self, store: Store) -> Store:
         return CachedStore(LocalStore(self.path / "root", readonly=True))
+
+
+class TestCachedRows(StoreSuite):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        with CachedStore(SQLStore(f"sqlite:///{tmp_path}/a.db")) as store:
+            yield store
 
 
 class TestFaultyCachedStore(StoreSuite):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from base64 import b64encode
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ndzarr.stores.fault import FaultStore
 from ndzarr.stores.memory import MemoryStore
 from ndzarr.stores.readonly import ReadOnlyStore
 from ndzarr.stores.recording import RecordingStore, ReplayStore, counted
+from ndzarr.stores.sql import SQLStore
 from ndzarr.testing.stores import HOSTILE_KEYS, StoreSuite
 
 
@@ -34,6 +36,13 @@ class TestRecordingStore(StoreSuite):
 
     def reopen_for_reading(self, store: Store) -> Store:
         return ReadOnlyStore(store)
+
+
+class TestRecordedRows(StoreSuite):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        with RecordingStore(SQLStore(f"sqlite:///{tmp_path}/a.db")) as store:
+            yield store
 
 
 class TestFaultyRecordingStore(StoreSuite):

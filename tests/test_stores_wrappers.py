@@ -20,6 +20,7 @@ from ndzarr.stores.local import LocalStore
 from ndzarr.stores.memory import MemoryStore
 from ndzarr.stores.prefix import PrefixStore
 from ndzarr.stores.readonly import ReadOnlyStore
+from ndzarr.stores.sql import SQLStore
 from ndzarr.stores.wrapper import WrapperStore
 from ndzarr.testing.stores import HOSTILE_KEYS, StoreSuite, verbs
 
@@ -79,7 +80,13 @@ class Everything(MemoryStore):
     @contextmanager
     def transaction(self) -> Iterator[str]:
         self.called.append(("transaction", None))
-        yield "transaction"
+        before = self._data.copy()
+        try:
+            yield "transaction"
+        except BaseException:
+            self._data.clear()
+            self._data.update(before)
+            raise
 
 
 class TestWrapperStore(StoreSuite):
@@ -92,6 +99,13 @@ class TestPrefixStore(StoreSuite):
     @pytest.fixture
     def store(self) -> Store:
         return PrefixStore(MemoryStore({"a": b"not there", "p": b"nor this", "p2/q": b"nor that", "pq": b""}), "p")
+
+
+class TestPrefixStoreOfRows(StoreSuite):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        with PrefixStore(SQLStore(f"sqlite:///{tmp_path}/a.db"), "p") as store:
+            yield store
 
 
 class TestPrefixStoreOfFiles(StoreSuite):
