@@ -18,6 +18,7 @@ from typing import Any, Self
 from tests.servers.programs import PROGRAMS, AbsentError, Program, Server, free_port
 
 _READY_S = 60  # two processors may be shared by all workers of several runs
+_owned: set[Path] = set()
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
@@ -35,6 +36,7 @@ class Run:
         _sweep()
         run = cls(Path(tempfile.mkdtemp(prefix="ndz-")))
         run.folder.chmod(0o711)
+        _owned.add(run.folder)
         run._alive = open(run.folder / "alive", "wb")  # noqa: SIM115  # held as long as the run lasts
         fcntl.lockf(run._alive, fcntl.LOCK_EX)
         return run
@@ -121,6 +123,8 @@ class Run:
 def _sweep() -> None:
     """Remove the folders of runs that were killed before they started any server, whose supervisor would have done it."""
     for alive in Path(tempfile.gettempdir()).glob("ndz-*/alive"):
+        if alive.parent in _owned:  # to close its lock a second time would free it
+            continue
         with suppress(OSError):  # held: that run lives; or somebody else's
             if time.time() - alive.stat().st_mtime > 600 and not list(alive.parent.glob("*.running")):
                 with open(alive, "rb+") as lock:
