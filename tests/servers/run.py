@@ -18,6 +18,7 @@ from typing import Any, Self
 from tests.servers.programs import PROGRAMS, AbsentError, Program, Server, free_port
 
 _READY_S = 60  # two processors may be shared by all workers of several runs
+_owned: set[Path] = set()
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
@@ -32,8 +33,10 @@ class Run:
     def own(cls) -> Self:
         """A new run, which ends with this process, or when `end` is called."""
         # Short, since it holds a Unix socket; others than its owner go through it, as a database that refuses to be root.
+        _sweep()
         run = cls(Path(tempfile.mkdtemp(prefix="ndz-")))
         run.folder.chmod(0o711)
+        _owned.add(run.folder)
         run._alive = open(run.folder / "alive", "wb")  # noqa: SIM115  # held as long as the run lasts
         fcntl.lockf(run._alive, fcntl.LOCK_EX)
         return run
@@ -115,3 +118,15 @@ class Run:
         running.unlink(missing_ok=True)
         shutil.rmtree(directory, ignore_errors=True)
         return False
+
+
+def _sweep() -> None:
+    """Remove the folders of runs that were killed before they started any server, whose supervisor would have done it."""
+    for alive in Path(tempfile.gettempdir()).glob("ndz-*/alive"):
+        if alive.parent in _owned:  # to close its lock a second time would free it
+            continue
+        with suppress(OSError):  # held: that run lives; or somebody else's
+            if time.time() - alive.stat().st_mtime > 600 and not list(alive.parent.glob("*.running")):
+                with open(alive, "rb+") as lock:
+                    fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(alive.parent, ignore_errors=True)
