@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import threading
+import time
 from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
@@ -12,6 +14,9 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+#: How long the end of the program waits for the clients' threads, after requests by the loop.
+_GRACE_S = 0.05
 
 _own: AbstractEventLoop | None = None
 _lock = threading.Lock()
@@ -25,6 +30,23 @@ def own_loop() -> AbstractEventLoop:
             _own = asyncio.new_event_loop()
             threading.Thread(target=_own.run_forever, name="ndzarr_requests", daemon=True).start()
         return _own
+
+
+def _end() -> None:
+    """Stop the loop while there is an interpreter to stop it in.
+
+    The clients' own threads may still be giving back what their last requests held, for which they need the interpreter; if it is
+    gone by then Python 3.11 ends such a thread on the spot, which Rust takes for a reason to abort the process.
+    """
+    global _own
+    with _lock:
+        loop, _own = _own, None
+    if loop is not None:
+        loop.call_soon_threadsafe(loop.stop)
+        time.sleep(_GRACE_S)
+
+
+atexit.register(_end)
 
 
 def _forget() -> None:
