@@ -14,8 +14,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import gridfs
 import numpy as np
+import pymongo
 import pytest
+from pymongo import monitoring
 
 import ndzarr
 from ndzarr._typing import ByteRange
@@ -29,10 +32,6 @@ from ndzarr.stores.prefix import PrefixStore
 from ndzarr.stores.registry import resolve
 from ndzarr.testing.stores import StoreSuite
 from tests.servers.programs import Server
-
-pymongo = pytest.importorskip("pymongo")
-gridfs = pytest.importorskip("gridfs")
-monitoring: Any = pytest.importorskip("pymongo.monitoring")
 
 _numbers = itertools.count()
 

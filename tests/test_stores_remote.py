@@ -28,8 +28,6 @@ from ndzarr.stores.registry import get_store, resolve, stores
 from tests.places import PLACES, Place, place
 from tests.servers.programs import Server
 
-obstore = pytest.importorskip("obstore")
-
 SERVED = [one for one in PLACES if one[0] in ("moto", "azurite", "gcs")]
 BOTH = [FsspecStore, ObjectStore]
 

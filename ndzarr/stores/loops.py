@@ -35,8 +35,8 @@ def own_loop() -> AbstractEventLoop:
 def _end() -> None:
     """Stop the loop while there is an interpreter to stop it in.
 
-    The clients' own threads may still be giving back what their last requests held, for which they need the interpreter; if it is
-    gone by then Python 3.11 ends such a thread on the spot, which Rust takes for a reason to abort the process.
+    The clients' own threads may still be giving back what their last requests held, for which they need the interpreter. If
+    it is gone by then, Python ends such a thread on the spot, which Rust takes for a reason to abort the process.
     """
     global _own
     with _lock:
