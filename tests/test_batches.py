@@ -184,6 +184,16 @@ def test_a_run_holds_no_more_than_the_option_says() -> None:
     assert store.calls == [("get_many", 3)] * 3 + [("get_many", 1)]
 
 
+def test_a_write_to_one_element_of_each_chunk_counts_whole_chunks() -> None:
+    store = Batched()
+    z = ndzarr.create_array(store, shape=(100,), chunks=(10,), dtype="i4", compressor=None, zarr_format=3)
+    with ndzarr.options(batch_bytes=120):
+        z[::10] = 5
+    assert [call for call in store.calls if call[0] == "get_many_tagged"] == [("get_many_tagged", 3)] * 3 + [
+        ("get_many_tagged", 1)
+    ]
+
+
 @pytest.mark.parametrize("shards", [None, (8,)])
 @pytest.mark.parametrize("kind", KINDS[:2], ids=["conditional", "locked"])
 def test_no_update_is_lost(kind: dict[str, bool], shards: Any) -> None:

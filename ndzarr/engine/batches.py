@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Generator, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field as field_, replace
 from typing import TYPE_CHECKING, Any
@@ -41,18 +41,26 @@ _MOST = 4096
 
 def read_batches(engine: Engine, parts: Iterator[Part], result: Result, part_ns: float) -> None:
     """Read all parts into `result`, a run at a time."""
-    for run in _runs(engine, parts, result.options, result.field):
-        _read_run(engine, run, result, part_ns)
+    cached = engine.cached  # by which chunks are read whole
+
+    def nbytes(part: Part) -> int:
+        cell = engine.cell(part)
+        wanted = None if cached is not None else stretch_of(part, cell, result.field)
+        return cell.chunk.nbytes if wanted is None else wanted[1]
+
+    for run in _runs(parts, nbytes, result.options):
+        if cached is not None:
+            _read_cached(engine, cached, run, result, part_ns)
+        else:
+            _read_run(engine, run, result, part_ns)
 
 
-def _runs(engine: Engine, parts: Iterable[Part], options: config.Options, field: Field | None = None) -> Iterator[list[Part]]:
-    """The parts, as many together as encoded objects of the size of decoded ones fit into `options(batch_bytes)`."""
+def _runs(parts: Iterable[Part], weigh: Callable[[Part], int], options: config.Options) -> Iterator[list[Part]]:
+    """The parts, as many together as fit into `options(batch_bytes)` by what `weigh` says that each takes."""
     run: list[Part] = []
     room = options.batch_bytes
     for part in parts:
-        cell = engine.cell(part)
-        wanted = stretch_of(part, cell, field)
-        nbytes = cell.chunk.nbytes if wanted is None else wanted[1]
+        nbytes = weigh(part)
         if run and (nbytes > room or len(run) == _MOST):
             yield run
             run, room = [], options.batch_bytes
@@ -63,9 +71,6 @@ def _runs(engine: Engine, parts: Iterable[Part], options: config.Options, field:
 
 
 def _read_run(engine: Engine, run: list[Part], result: Result, part_ns: float) -> None:
-    if engine.cached is not None:
-        _read_cached(engine, engine.cached, run, result, part_ns)
-        return
     plain: list[tuple[Part, Cell, Stretch | None]] = []
     requests: list[tuple[Key, ByteRange | None]] = []
     sharded: list[tuple[Part, Cell, Shard]] = []
@@ -112,6 +117,8 @@ def _read_cached(engine: Engine, cached: CachedChunks, run: list[Part], result: 
             plain.append(part)
         else:
             engine.read_part(part, result, Scratch())
+    if not plain:
+        return
     requests = [(engine.layout.key(part.coords), engine.reach(engine.cell(part), None)) for part in plain]
 
     def place(arrived: Iterator[tuple[Part, Answer]]) -> None:
@@ -166,7 +173,8 @@ def write_batches(
     options = config.current()
     batch = _Batch(engine, value, field, options, part_ns)
     number = 0
-    for run in _runs(engine, parts, options):
+    # By whole chunks: those that are changed in part are read and encoded whole.
+    for run in _runs(parts, lambda part: engine.cell(part).chunk.nbytes, options):
         batch.write(run)
         done.append([number, len(run)])
         number += len(run)
@@ -271,8 +279,10 @@ class _Batch:
         inner = list(plan(within(part), shard.grid))
         work = ShardWriter(self.engine.chunks, part.coords, shard, found, value, self.field, self.options, made)
         share(iter(inner), work, decode_ns(shard.pipeline), self.options.workers, count=len(inner))
+        if not made:
+            return
         new = join_shard(shard, found, made)
-        if not made or (new is None and found is None and not unread):
+        if new is None and found is None and not unread:
             return
         if new is None and found is not None and self.engine.store.conditional:
             new = shard.codec.empty()
