@@ -93,8 +93,6 @@ class _Crew(Generic[Task]):
         """Wait until no thread of the crew works any more, whatever happens meanwhile (promise P17)."""
         while True:
             try:
-                if not hired:
-                    return
                 # Those that no thread has begun are not waited for: to `wait`, a future that was cancelled is not done before
                 # a thread of the pool has seen that. It stays in the pool's queue until then, and must not hold on to results.
                 begun = []

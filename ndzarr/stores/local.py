@@ -149,31 +149,28 @@ class LocalStore(Store):
     def tag(self, key: Key) -> Hashable | None:
         if type(self) is not LocalStore:
             return super().tag(key)  # by `get_tagged`, which may be a subclass's own
+        info = self._stat(key)
+        return None if info is None else (info.st_ino, info.st_size, info.st_mtime_ns)
+
+    def _stat(self, key: Key) -> os.stat_result | None:
         check_key(key)
         if not self.follow_symlinks:
             self._inside(key)
         try:
-            info = os.stat(self._prefix + key)
+            return os.stat(self._prefix + key)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise self._failed("read", key, error) from error
-        return info.st_ino, info.st_size, info.st_mtime_ns
 
     def get_many(self, requests: Iterable[tuple[Key, ByteRange | None]]) -> list[Buffer | None]:
         get = self.get
         return [get(key, range) for key, range in requests]
 
     def size(self, key: Key) -> int | None:
-        check_key(key)
-        if not self.follow_symlinks:
-            self._inside(key)
-        try:
-            info = os.stat(self._prefix + key)
-        except (FileNotFoundError, NotADirectoryError):
+        info = self._stat(key)
+        if info is None:
             return None
-        except OSError as error:
-            raise self._failed("read", key, error) from error
         if stat.S_ISDIR(info.st_mode):
             raise StoreError(f"cannot read {key!r} in {self.url}: a directory is in its place", store=self.url, key=key)
         return info.st_size
