@@ -235,9 +235,9 @@ def test_what_somebody_else_wrote_in_between_stays(shards: Any) -> None:
 
 
 def test_a_store_that_never_lets_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ndzarr.engine import batches
+    from ndzarr.stores import attempts
 
-    monkeypatch.setattr(batches, "_TRIES", 3)
+    monkeypatch.setattr(attempts, "MOST", 3)
     store = Batched()
     z = ndzarr.create_array(store, shape=(8,), chunks=(4,), dtype="i8", fill_value=0, zarr_format=3)
     monkeypatch.setattr(Batched, "set_many_if", lambda self, items: dict.fromkeys(items, False))

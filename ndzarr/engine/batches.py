@@ -10,8 +10,6 @@ processes that change one chunk neither loses (promise P4). Elsewhere the locks 
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field as field_, replace
@@ -23,18 +21,16 @@ from ndzarr.chunkcache import CachedChunks
 from ndzarr.chunks import Result, Scratch, ShardWriter, decode_ns, stretch_of
 from ndzarr.crew import Ledger, share
 from ndzarr.engine.sharded import cut_shard, join_shard, place_shard
-from ndzarr.errors import StoreError
 from ndzarr.fields import Field, field_of
 from ndzarr.layout import Cell, Shard
 from ndzarr.plan import Part, plan, within
 from ndzarr.scatter import Stretch, lift, put
 from ndzarr.shards import Answer, Found
+from ndzarr.stores.attempts import attempts
 
 if TYPE_CHECKING:
     from ndzarr.engine.objects import Engine
 
-#: How often a chunk is done over because somebody else was first. Each time somebody's write was made.
-_TRIES = 1000
 #: The most parts of a run, however small.
 _MOST = 4096
 
@@ -197,16 +193,11 @@ class _Batch:
         if not store.conditional:
             together = _locks(self.engine, [key(part.coords) for part in run])
         with together:
-            for tries in range(_TRIES):
+            for _ in attempts(store, key(run[0].coords)):
                 left = self._write(run)
                 if not left:
                     return
                 run = [part for part in run if key(part.coords) in left]
-                time.sleep(random.random() * min(0.1, 0.001 * 2 ** min(tries, 10)))
-        names = [key(part.coords) for part in run]
-        raise StoreError(
-            f"cannot write {names[0]!r} in {store.url}: others changed it {_TRIES} times", store=store.url, key=names[0]
-        )
 
     def _write(self, run: list[Part]) -> set[Key]:
         """Write a run once; the keys that somebody else has written to meanwhile."""

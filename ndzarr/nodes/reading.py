@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Key
-from ndzarr.errors import MetadataError, NodeNotFoundError, StoreError
+from ndzarr.errors import MetadataError, NodeNotFoundError
 from ndzarr.formats import v2, v3
 from ndzarr.keys import join
+from ndzarr.stores.attempts import attempts
 from ndzarr.stores.base import Store
 
 #: So many documents are asked for at once: memory stays bounded, and the first are there soon.
 RUN = 1000
-#: How often a change of a document is done over. Each time somebody's was made.
-_TRIES = 1000
 
 
 def read_document(store: Store, key: Key) -> Buffer | None:
@@ -35,13 +32,11 @@ def replace_document(store: Store, key: Key, make: Callable[[Buffer | None], Buf
         store.set(key, make(read_document(store, key)))
         return
     limit = config.current().max_metadata
-    for tries in range(_TRIES):
+    for _ in attempts(store, key):
         found = store.get_tagged(key, ByteRange(0, limit + 1))
         data, tag = (None, None) if found is None else found
         if store.set_if(key, make(_within(store, key, data, limit)), tag=tag):
             return
-        time.sleep(random.random() * min(0.1, 0.001 * 2 ** min(tries, 10)))
-    raise StoreError(f"cannot write {key!r} in {store.url}: others changed it {_TRIES} times", store=store.url, key=key)
 
 
 def read_documents(store: Store, keys: Iterable[Key]) -> Iterator[tuple[Key, Buffer | MetadataError | None]]:

@@ -112,6 +112,13 @@ def starting_with(prefix: str) -> Keys:
     return Keys(prefix, stem[:-1] + chr(0xE000 if last == 0xD800 else last))  # surrogates are no characters
 
 
+def condition(among: Keys, mark: str) -> tuple[str, list[str]]:
+    """The condition that a key is among these, and its values; `mark` is how the client library marks a parameter."""
+    if among.past is None:
+        return f"key >= {mark}", [among.first]
+    return f"key >= {mark} and key < {mark}", [among.first, among.past]
+
+
 def plain_range(range: ByteRange) -> bool:
     """Whether a range is what databases understand: from a place on, or the last bytes."""
     start, stop = range

@@ -24,7 +24,7 @@ from psycopg.pq import TransactionStatus
 from ndzarr._typing import ByteRange
 from ndzarr.errors import ArgumentError, StoreError
 from ndzarr.stores.connections import Connections, Patience, Scope, any_scopes, entered, held, joined, scope_of
-from ndzarr.stores.database import Database, Found, Keys, new_tag, plain_range
+from ndzarr.stores.database import Database, Found, Keys, condition, new_tag, plain_range
 
 _Connection: TypeAlias = psycopg.Connection[Any]
 _T = TypeVar("_T")
@@ -333,11 +333,11 @@ class Postgres(Database):
         return self._run(ask, None)
 
     def keys(self, among: Keys) -> list[str]:
-        where, values = _where(among)
+        where, values = condition(among, "%s")
         return self._column(f"select key from <table> where {where}", values)
 
     def names(self, among: Keys, start: int) -> list[str]:
-        where, values = _where(among)
+        where, values = condition(among, "%s")
         past = values[1:]
         text = _NAMES.replace("<where>", where).replace("<past>", " and key < %s" if past else "")
         return self._column(text, [*values, *[start + 1] * 3, *past])
@@ -380,13 +380,13 @@ class Postgres(Database):
         self._run(lambda connection: connection.execute(self._sql("delete from <table> where key = any(%s)"), [keys]), None)
 
     def delete_all(self, among: Keys) -> None:
-        where, values = _where(among)
+        where, values = condition(among, "%s")
         self._run(lambda connection: connection.execute(self._sql(f"delete from <table> where {where}"), values), None)
 
     def move(self, among: Keys, new: Keys) -> bool:
-        where, values = _where(new)
+        where, values = condition(new, "%s")
         there = self._sql(f"select 1 from <table> where {where} limit 1")
-        where_old, values_old = _where(among)
+        where_old, values_old = condition(among, "%s")
         update = self._sql(f"update <table> set key = %s || substr(key, %s) where {where_old}")
 
         def change(connection: _Connection) -> bool:
@@ -438,12 +438,6 @@ with recursive found(key) as (
     ) from found where found.key is not null
 ) select key from found where key is not null
 """
-
-
-def _where(among: Keys) -> tuple[str, list[str]]:
-    if among.past is None:
-        return "key >= %s", [among.first]
-    return "key >= %s and key < %s", [among.first, among.past]
 
 
 def _pause_s(tries: int) -> float:

@@ -22,7 +22,7 @@ from ndzarr._typing import ByteRange
 from ndzarr.errors import StoreError
 from ndzarr.stores.base import span
 from ndzarr.stores.connections import Connections, Patience, Scope, entered, joined, scope_of
-from ndzarr.stores.database import Database, Found, Keys, new_tag
+from ndzarr.stores.database import Database, Found, Keys, condition, new_tag
 
 #: Bytes of a page of a new file. Measured, values of 1 MiB: written in 1.4 ms with SQLite's own 4 KiB, 0.5 ms with 16 KiB,
 #: 1.3 ms with 64 KiB; values of 1 KB cost 12, 19 and 38 us.
@@ -375,14 +375,14 @@ class SQLite(Database):
         with self._reading() as connection:
             if connection is None:
                 return []
-            where, values = _where(among)
+            where, values = condition(among, "?")
             return [key for (key,) in connection.execute(self._sql(f"select key from <table> where {where}"), values)]
 
     def names(self, among: Keys, start: int) -> list[str]:
         with self._reading() as connection:
             if connection is None:
                 return []
-            where, values = _where(among)
+            where, values = condition(among, "?")
             past = values[1:]
             cut = self._sql(_NAMES.replace("<where>", where).replace("<past>", " and key < ?" if past else ""))
             rows = connection.execute(cut, [*values, *[start + 1] * 3, *past])
@@ -409,13 +409,13 @@ class SQLite(Database):
             connection.executemany(self._sql("delete from <table> where key = ?"), [(key,) for key in keys])
 
     def delete_all(self, among: Keys) -> None:
-        where, values = _where(among)
+        where, values = condition(among, "?")
         with self._writing() as connection:
             connection.execute(self._sql(f"delete from <table> where {where}"), values)
 
     def move(self, among: Keys, new: Keys) -> bool:
-        where_new, values_new = _where(new)
-        where, values = _where(among)
+        where_new, values_new = condition(new, "?")
+        where, values = condition(among, "?")
         with self._writing() as connection:
             if connection.execute(self._sql(f"select 1 from <table> where {where_new} limit 1"), values_new).fetchone():
                 return False
@@ -476,12 +476,6 @@ with recursive found(key) as (
     ) from found where found.key is not null
 ) select key from found where key is not null
 """
-
-
-def _where(among: Keys) -> tuple[str, list[str]]:
-    if among.past is None:
-        return "key >= ?", [among.first]
-    return "key >= ? and key < ?", [among.first, among.past]
 
 
 def _busy(error: sqlite3.OperationalError) -> bool:
