@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import re
@@ -9,14 +10,15 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any, ClassVar
 
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, StoreError
-from ndzarr.keys import TEMP_PREFIX, check_folder, check_key, check_prefix, is_key
-from ndzarr.stores.base import Store, as_view, list_, span
+from ndzarr.keys import OWN, TEMP_PREFIX, check_folder, check_key, check_prefix, is_key
+from ndzarr.stores import filelocks
+from ndzarr.stores.base import Store, as_view, list_, node_lock_of, span
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 _READ = os.O_RDONLY | _BINARY
@@ -48,10 +50,14 @@ class LocalStore(Store):
     `follow_symlinks=False` refuses, with StoreError, every key that symbolic links lead out of the directory; it holds
     against a hostile archive that was unpacked here, not against someone changing links at the same moment.
     `readonly=True` refuses writes. Pickles by its path. Thread-safe, without a lock of its own.
+
+    Locks keep other processes on this host out too, where the system and the file system have them (`stores.filelocks`): those
+    of an array's chunks lie in a folder `.ndzarr` beside them.
     """
 
     scheme: ClassVar[str | None] = "file"
     tagged = True
+    exclusive = filelocks.AVAILABLE
 
     def __init__(self, path: str | os.PathLike[str], *, follow_symlinks: bool = True, readonly: bool = False) -> None:
         #: The directory, absolute: a later chdir changes nothing.
@@ -65,6 +71,8 @@ class LocalStore(Store):
         self._swept: set[str] = set()  # directories whose leftovers this store has removed
         self._synced: set[str] = set()  # directories whose own entry is known to be on disk
         self._real: dict[str, str] = {}  # folder part of a key -> real path
+        # folder part of a key -> the locks of the array that it belongs to, and the folder's path below that array
+        self._arrays: dict[str, tuple[filelocks.LockFile, str]] = {}
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> LocalStore:
@@ -288,6 +296,7 @@ class LocalStore(Store):
         except OSError:
             return False
         self._real.clear()
+        self._arrays.clear()
         self._swept.clear()
         self._removed(old, os.path.dirname(source))
         return True
@@ -301,8 +310,7 @@ class LocalStore(Store):
             for name, deeper, is_link in self._entries(key + "/"):
                 self._delete_tree(f"{key}/{name}", deeper and not is_link)
             self._sweep(path)
-            with suppress(OSError):  # somebody has just written there, or it holds what is no key of ours
-                os.rmdir(path)
+            if _remove_folder(path):
                 self._forget(path)
         except (FileNotFoundError, NotADirectoryError):
             return
@@ -312,9 +320,7 @@ class LocalStore(Store):
     def _removed(self, key: Key, folder: str) -> None:
         """Tidy up after a removal in `folder`: the directories left empty go, up to the root, which stays."""
         while len(folder) > len(self.root):
-            try:
-                os.rmdir(folder)
-            except OSError:
+            if not _remove_folder(folder):
                 break
             self._forget(folder)
             folder = os.path.dirname(folder)
@@ -395,15 +401,38 @@ class LocalStore(Store):
     # ---- where things are --------------------------------------------------------------------------------
 
     def object_id(self, key: Key) -> Hashable:
-        # Real path of the directory, links resolved, so that handles at different roots agree. Cached: it is asked for
-        # at every write, and resolving costs some 10 us.
         folder, _, name = check_key(key).rpartition("/")
+        return f"{self._real_folder(folder)}/{name}"
+
+    def _real_folder(self, folder: str) -> str:
+        # Links resolved, so that handles at different roots agree. Cached: resolving costs some 10 us.
         real = self._real.get(folder)
         if real is None:
             if len(self._real) >= _CACHED:
                 self._real.clear()
             real = self._real[folder] = os.path.realpath(self._prefix + folder)
-        return f"{real}/{name}"
+        return real
+
+    def lock(self, key: Key) -> AbstractContextManager[Any]:
+        folder, _, name = check_key(key).rpartition("/")
+        found = self._arrays.get(folder)
+        if found is None:
+            found = filelocks.find(self._real_folder(folder)) if filelocks.AVAILABLE else None
+            if found is None or name in filelocks.DOCUMENTS:
+                return self.lock_node(key)  # of no array: the lock of its directory
+            if len(self._arrays) >= _CACHED:
+                self._arrays.clear()
+            self._arrays[folder] = found
+        file, below = found
+        return filelocks.ChunkLock(file, below + name)
+
+    def lock_node(self, key: Key) -> AbstractContextManager[Any]:
+        folder, slash, _ = check_key(key).rpartition("/")
+        if slash and not self.follow_symlinks:
+            self._inside(folder)  # the directory is made where there is none
+        if self.writable and filelocks.AVAILABLE:
+            return filelocks.FolderLock.of(self._real_folder(folder))
+        return node_lock_of(self.object_id(folder + slash + "node"))
 
     def _is_inside(self, key: Key) -> bool:
         real_root = os.path.join(os.path.realpath(self.root), "")
@@ -491,6 +520,23 @@ def remove_leftovers(folder: str) -> None:
             if entry.name.startswith(TEMP_PREFIX) and _is_leftover(entry):
                 with suppress(OSError):
                     os.unlink(entry.path)
+
+
+def _remove_folder(folder: str) -> bool:
+    """Remove a directory that holds no keys; False where somebody has just written there, or it holds what is none of ours."""
+    try:
+        os.rmdir(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        try:
+            if os.listdir(folder) != [OWN]:
+                return False
+            filelocks.remove_files(folder)
+            os.rmdir(folder)
+        except OSError:
+            return False
+    return True
 
 
 def _remember(cache: set[str], folder: str) -> None:

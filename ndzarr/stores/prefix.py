@@ -104,6 +104,9 @@ class PrefixStore(WrapperStore):
     def lock(self, key: Key) -> AbstractContextManager[Any]:
         return self.inner.lock(self._whole(key))
 
+    def lock_node(self, key: Key) -> AbstractContextManager[Any]:
+        return self.inner.lock_node(self._whole(key))
+
     def shortcut(self, most: int) -> Callable[[Key], Buffer | None] | None:
         found = self.inner.shortcut(most) if type(self) is PrefixStore else None
         if found is None:
