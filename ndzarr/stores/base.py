@@ -187,6 +187,12 @@ class Store(ABC):
         """
         return self.lock(key) if self.transactional else node_lock_of(self.object_id(key))
 
+    def settle(self, path: str = "") -> None:
+        """Finish, or undo, what a transaction that was cut short has left at the node `path`, or above it.
+
+        Called when a node is opened. Nothing to do for a store whose transactions end by themselves.
+        """
+
     def flush(self) -> None:
         """Return when what was set so far is where it would survive this process; raises what a pending write raises.
 

@@ -320,6 +320,9 @@ class FaultStore(Store):
     def lock(self, key: Key) -> AbstractContextManager[Any]:
         return self.inner.lock(key)
 
+    def settle(self, path: str = "") -> None:
+        self.inner.settle(path)
+
     def lock_node(self, key: Key) -> AbstractContextManager[Any]:
         return self.inner.lock_node(key)
 

@@ -76,6 +76,8 @@ def _not_settled(record: str) -> None:
 
 #: Finishes or undoes the transaction whose record is named; called where one was cut short, before a lock is given out.
 settle: Callable[[str], None] = _not_settled
+#: The same for whatever was cut short in a directory or above it.
+settle_above: Callable[[str], object] = os.path.basename  # till there is one: does nothing
 
 
 class _Handle:
@@ -95,6 +97,20 @@ class _Handle:
             os.close(fd)
 
     __del__ = close
+
+
+class _Mine(threading.local):
+    """How many locks this thread holds."""
+
+    count = 0
+
+
+_mine = _Mine()
+
+
+def held_here() -> bool:
+    """Whether this thread holds any of the locks here."""
+    return _mine.count > 0
 
 
 #: All handles of this process, for a child of fork to close: what is locked through a copy of a descriptor is locked for both.
@@ -124,6 +140,11 @@ class LockFile:
         with _table_lock:
             return _files.setdefault(path, cls(path))
 
+    @property
+    def folder(self) -> str:
+        """The directory of the array."""
+        return self.path[: -len(FILE) - 1]
+
     def lock(self, byte: int) -> _Handle:
         """Wait for a byte; what to give to `unlock`. The caller holds its stripe."""
         while True:
@@ -151,6 +172,7 @@ class LockFile:
             return False
         if info.st_size:
             settle(os.pread(handle.fd, info.st_size, 0).decode(errors="replace"))
+            os.ftruncate(handle.fd, 0)  # nobody else marks it: for that all of the file has to be locked
         return True
 
     def _opened(self) -> _Handle:
@@ -238,6 +260,7 @@ class ChunkLock:
             depth = depths.get(self._byte, 0)
             self._handle.append(None if depth else self._locked())
             depths[self._byte] = depth + 1
+            _mine.count += 1
         except BaseException:
             self._stripe.release()
             raise
@@ -255,6 +278,7 @@ class ChunkLock:
             return None
 
     def __exit__(self, *exc: object) -> None:
+        _mine.count -= 1
         handle = self._handle.pop()
         depths = self._file.depths
         depth = depths.pop(self._byte, 1) - 1
@@ -307,6 +331,7 @@ class FolderLock:
             if not self._depth and config.current().exclusive is not False and AVAILABLE:
                 self._fd, self._made = self._locked()
             self._depth += 1
+            _mine.count += 1
         except BaseException:
             self._lock.release()
             raise
@@ -322,6 +347,7 @@ class FolderLock:
 
     def __exit__(self, *exc: object) -> None:
         self._depth -= 1
+        _mine.count -= 1
         try:
             if not self._depth and self._fd >= 0:
                 fd, self._fd = self._fd, -1
@@ -353,7 +379,7 @@ def lock_folder(path: str, made: list[str], deadline: float | None) -> int:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
-            _make_folders(path, made)
+            make_folders(path, made)
             continue
         try:
             if deadline is None:
@@ -362,6 +388,7 @@ def lock_folder(path: str, made: list[str], deadline: float | None) -> int:
                 poll(partial(fcntl.flock, fd, fcntl.LOCK_EX | fcntl.LOCK_NB), path, deadline)
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(fd), os.stat(path)):
+                    settle_above(path)
                     return fd
         except BaseException:
             os.close(fd)
@@ -369,7 +396,25 @@ def lock_folder(path: str, made: list[str], deadline: float | None) -> int:
         os.close(fd)  # removed, and perhaps made again, while we waited
 
 
-def _make_folders(path: str, made: list[str]) -> None:
+def own(folder: str, *, wait: bool = True) -> _Handle | None:
+    """Lock a directory that is there, for as long as the handle is open; None where somebody has it and `wait` is False.
+
+    Raises FileNotFoundError where it is gone.
+    """
+    handle = _Handle(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    try:
+        fcntl.flock(handle.fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        handle.close()
+        return None
+    info = os.stat(folder)
+    if (info.st_dev, info.st_ino) != (handle.dev, handle.ino):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
+    return handle
+
+
+def make_folders(path: str, made: list[str]) -> None:
+    """Make a directory and those above it; `made` is told which, the deepest first. Another may be gone again at once."""
     missing = []
     while not os.path.isdir(path):
         missing.append(path)
@@ -432,6 +477,11 @@ class Held:
         self._arrays: dict[str, _Handle] = {}
         self._folders: dict[str, _Handle] = {}
         self._made: list[str] = []
+
+    @property
+    def arrays(self) -> list[str]:
+        """The files of locks that are held."""
+        return [*self._arrays]
 
     def array(self, folder: str) -> None:
         """Lock all chunks of the array in the directory `folder`, a real path."""

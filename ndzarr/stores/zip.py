@@ -21,7 +21,7 @@ from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, NodeExistsError, NodeNotFoundError, StoreError
 from ndzarr.keys import check_key, check_prefix, is_key
 from ndzarr.stores.base import Store, as_bytes, list_, own_lock, span
-from ndzarr.stores.local import absolute_path, remove_leftovers, sync_file, sync_folder, temp_name, write_all
+from ndzarr.stores.files import absolute_path, remove_leftovers, sync_file, sync_folder, temp_name, write_all
 from ndzarr.stores.ziprecords import UTF8, Record, ends
 
 #: Values not yet in the archive are held in memory up to this many bytes, then in an unnamed temporary file.
