@@ -242,7 +242,7 @@ with ndzarr.ZipStore(path, "w") as store:
     z = ndzarr.create_array(store, path="z", shape=(64, 64), chunks=(16, 16), dtype="i4")
     z[...] = 0
     z.attrs["n"] = 0
-unopenable = mixed = twice = lost = 0
+unopenable = mixed = twice = lost = left = 0
 last = 0
 for number in range(rounds):
     out, into = os.pipe()
@@ -269,6 +269,7 @@ for number in range(rounds):
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     os.close(out); os.close(into)
+    left += len(os.listdir(os.path.dirname(path))) - 1
     try:
         r = ndzarr.open_array(path, path="z")
         found = np.unique(r[...])
@@ -280,12 +281,11 @@ for number in range(rounds):
             twice += len(set(archive.namelist())) != len(archive.namelist())
     except Exception:
         unopenable += 1
-left = [name for name in os.listdir(os.path.dirname(path)) if name != os.path.basename(path)]
 with ndzarr.ZipStore(path, "a") as store:
     store.set("x", b"1")
 after = [name for name in os.listdir(os.path.dirname(path)) if name != os.path.basename(path)]
 counts = {"unopenable": unopenable, "mixed": mixed, "twice": twice, "lost": lost, "last": last}
-print(json.dumps({name: int(n) for name, n in {**counts, "left": len(left), "after": len(after)}.items()}))
+print(json.dumps({name: int(n) for name, n in {**counts, "left": left, "after": len(after)}.items()}))
 """
 
 
