@@ -15,6 +15,8 @@ from functools import lru_cache
 from ndzarr._typing import Coords, Key
 from ndzarr.errors import ArgumentError
 
+#: A folder of files that are ndzarr's own, locks for instance; no key may have a segment of this name.
+OWN = ".ndzarr"
 #: Files that a store writes beside the final ones start with this; no key may.
 TEMP_PREFIX = ".ndzarr-tmp-"
 #: What ext4, APFS and NTFS allow for one name.
@@ -96,6 +98,8 @@ def _segment_fault(segment: str) -> str | None:
         return f"it has the segment {segment!r}"
     if _drive(segment):
         return f"the segment {segment!r} starts with a drive letter"
+    if segment == OWN:
+        return f"the name {OWN!r} is kept for ndzarr's own files"
     if segment.startswith(TEMP_PREFIX):
         return f"names that start with {TEMP_PREFIX!r} are kept for temporary files"
     try:

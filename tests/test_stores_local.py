@@ -19,6 +19,7 @@ from ndzarr._typing import ByteRange
 from ndzarr.config import options
 from ndzarr.errors import ArgumentError, ReadOnlyError, StoreError
 from ndzarr.keys import TEMP_PREFIX
+from ndzarr.stores import files
 from ndzarr.stores.local import LocalStore
 
 
@@ -499,10 +500,10 @@ def test_a_directory_that_cannot_be_synced(store: LocalStore, monkeypatch: pytes
 
 
 def test_where_directories_cannot_be_synced(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_POSIX", False)  # as on Windows
+    monkeypatch.setattr(files, "_POSIX", False)  # as on Windows
     with options(durable=True):
         store.set("a/b", b"1")
-    Path(store.root, f"{TEMP_PREFIX}{local._HOST}-1-1").write_bytes(b"")
+    Path(store.root, f"{TEMP_PREFIX}{files.HOST}-1-1").write_bytes(b"")
     store.set("c", b"1")
     assert len(temps(Path(store.root))) == 1  # no way to ask for a process: only age tells
 
@@ -517,7 +518,7 @@ def dead_pid() -> int:
 
 
 def test_leftovers_are_removed_by_the_next_writer(store: LocalStore) -> None:
-    host, old = local._HOST, time.time() - 2 * 3600
+    host, old = files.HOST, time.time() - 2 * 3600
     gone = {
         f"{TEMP_PREFIX}{host}-{dead_pid()}-0": None,
         f"{TEMP_PREFIX}{host}-9999999999-3": None,
@@ -556,9 +557,9 @@ def test_leftovers_are_looked_for_once_in_a_directory(store: LocalStore, monkeyp
 
 def test_a_process_that_may_not_be_signalled_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "kill", failing(errno.EPERM))
-    assert local._alive(1)
+    assert files._alive(1)
     monkeypatch.setattr(os, "kill", failing(errno.ESRCH))
-    assert not local._alive(1)
+    assert not files._alive(1)
 
 
 def test_a_taken_name_is_passed_over(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:

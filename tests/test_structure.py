@@ -97,7 +97,8 @@ def test_no_cycles() -> None:
 
 STORE_METHODS = {
     "get", "set", "delete", "list", "get_tagged", "set_if", "get_many", "get_each", "get_many_tagged", "set_many", "tag",
-    "set_many_if", "delete_many", "delete_prefix", "list_dir", "size", "exists", "lock", "shortcut", "move_prefix",
+    "set_many_if", "delete_many", "delete_prefix", "list_dir", "size", "exists", "lock", "lock_node", "settle",
+    "shortcut", "move_prefix",
 }  # fmt: skip
 
 

@@ -251,6 +251,8 @@ def find(store: Store, path: str, zarr_format: int | None = None) -> Meta | None
     `zarr_format`: which format to look for first, the parent group's say; it changes nothing else. One request for a node of
     format 3; for one of format 2, besides those that look for the other, two for an array and three for a group.
     """
+    if path:
+        store.settle(path)
     try:
         for form in order_of(zarr_format):
             meta = form.find(store, path)
@@ -274,6 +276,8 @@ def find_consolidated(store: Store, path: str, *, group: bool = False) -> Opened
 
     group: whether a group is expected, so that an array takes a request more.
     """
+    if path:
+        store.settle(path)
     try:
         for form in order_of():
             found = form.opened(store, path, group)

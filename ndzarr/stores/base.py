@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Self
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 import numpy as np
 
@@ -178,6 +178,21 @@ class Store(ABC):
         """The lock to hold around read-modify-write of `key`; re-entrant in one thread."""
         return object_lock(self.object_id(key))
 
+    def lock_node(self, key: Key) -> AbstractContextManager[Any]:
+        """The lock to hold around changes of the document at `key`, or of its node; re-entrant in one thread.
+
+        Several may be held, and locks of chunks taken meanwhile; `ndzarr.nodes.locks` says in which order. A store with
+        transactions locks by itself: what one has locked must stay locked until it ends, and no thread may hold a lock that the
+        store knows nothing of while it waits for the end of a transaction.
+        """
+        return self.lock(key) if self.transactional else node_lock_of(self.object_id(key))
+
+    def settle(self, path: str = "") -> None:
+        """Finish, or undo, what a transaction that was cut short has left at the node `path`, or above it.
+
+        Called when a node is opened. Nothing to do for a store whose transactions end by themselves.
+        """
+
     def flush(self) -> None:
         """Return when what was set so far is where it would survive this process; raises what a pending write raises.
 
@@ -273,6 +288,37 @@ def object_lock(identity: Hashable) -> AbstractContextManager[Any]:
     return _locks[hash(identity) % _STRIPES]
 
 
+def stripe(number: int) -> Any:
+    """The process-wide lock for objects with this number."""
+    return _locks[number % _STRIPES]
+
+
+class _NodeLock:
+    """A re-entrant lock that a WeakValueDictionary can hold."""
+
+    __slots__ = ("__weakref__", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *exc: object) -> None:
+        self._lock.release()
+
+
+# No stripes: a thread holds several of them, and chunk locks besides.
+_node_locks: WeakValueDictionary[Hashable, _NodeLock] = WeakValueDictionary()
+_node_locks_lock = threading.Lock()
+
+
+def node_lock_of(identity: Hashable) -> AbstractContextManager[Any]:
+    """The process-wide lock of the node, or document, `identity`."""
+    with _node_locks_lock:
+        return _node_locks.setdefault(identity, _NodeLock())
+
+
 _holders: WeakSet[Any] = WeakSet()
 
 
@@ -288,7 +334,10 @@ def own_lock(holder: Any) -> None:
 
 def _fresh_locks() -> None:
     # A child of fork has one thread; locks that other threads of the parent held would stay locked for ever.
+    global _node_locks, _node_locks_lock
     _locks[:] = [threading.RLock() for _ in range(_STRIPES)]
+    _node_locks = WeakValueDictionary()
+    _node_locks_lock = threading.Lock()
     for holder in list_(_holders):
         holder._lock = threading.RLock()
 

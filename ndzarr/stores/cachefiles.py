@@ -19,7 +19,7 @@ import google_crc32c
 from ndzarr._typing import ByteRange, Key
 from ndzarr.keys import TEMP_PREFIX
 from ndzarr.stores.base import list_, span
-from ndzarr.stores.local import absolute_path, remove_leftovers, temp_name, write_all
+from ndzarr.stores.files import absolute_path, remove_leftovers, temp_name, write_all
 
 #: The bytes, and the tag of the version that they are of; None where that is not known.
 Copy: TypeAlias = tuple[bytes | memoryview, Hashable | None]

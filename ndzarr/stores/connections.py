@@ -166,6 +166,11 @@ class Scope(Generic[C]):
 _scopes: ContextVar[Mapping[Hashable, Scope[Any]]] = ContextVar("ndzarr.scopes", default={})  # noqa: B039  # never changed
 
 
+def scopes() -> Mapping[Hashable, Scope[Any]]:
+    """The scopes that the code running now is in, or was, by what each has to itself."""
+    return _scopes.get()
+
+
 def any_scopes() -> bool:
     """Whether the code running now is in a scope on any database."""
     return bool(_scopes.get())

@@ -320,6 +320,12 @@ class FaultStore(Store):
     def lock(self, key: Key) -> AbstractContextManager[Any]:
         return self.inner.lock(key)
 
+    def settle(self, path: str = "") -> None:
+        self.inner.settle(path)
+
+    def lock_node(self, key: Key) -> AbstractContextManager[Any]:
+        return self.inner.lock_node(key)
+
     def transaction(self) -> AbstractContextManager[Any]:
         return self.inner.transaction()
 

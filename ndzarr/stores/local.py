@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
-import re
 import stat
-import sys
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import suppress
-from typing import Any, ClassVar
+from contextlib import AbstractContextManager, suppress
+from typing import Any, ClassVar, TypeVar
 
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, StoreError
-from ndzarr.keys import TEMP_PREFIX, check_folder, check_key, check_prefix, is_key
-from ndzarr.stores.base import Store, as_view, list_, span
+from ndzarr.keys import OWN, check_folder, check_key, check_prefix, is_key
+from ndzarr.stores import filelocks, journal, staging
+from ndzarr.stores.base import Store, as_view, list_, node_lock_of
+from ndzarr.stores.connections import Scope
+from ndzarr.stores.files import (
+    BINARY,
+    TRUSTED_LENGTH,
+    absolute_path,
+    read_file,
+    remove_leftovers,
+    sync_file,
+    sync_folder,
+    temp_name,
+    write_all,
+)
+from ndzarr.stores.overlay import Overlay
 
-_BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
-_READ = os.O_RDONLY | _BINARY
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
-_POSIX = os.name == "posix"
-#: Lengths beyond this are asked of the file first: `os.read` allocates what it is asked for.
-_TRUSTED_LENGTH = 1 << 20
-#: A temporary file of this age is a leftover whoever wrote it (promise P22).
-_LEFTOVER_AGE_S = 3600.0
+T = TypeVar("T")
+
+_READ = os.O_RDONLY | BINARY
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY
 #: How often a write starts again when its directory or its temporary file is taken away meanwhile.
 _TRIES = 100
 #: Entries kept in each cache of directory names.
 _CACHED = 1 << 14
-
-_node = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "host")
-_HOST = re.sub(r"[^A-Za-z0-9_.]", "_", _node)[:64] or "host"
-_numbers = itertools.count()
-_parse_temp = re.compile(re.escape(TEMP_PREFIX) + r"(.+)-([1-9][0-9]{0,9})-[0-9]+", re.DOTALL).fullmatch
 
 
 class LocalStore(Store):
@@ -48,10 +52,15 @@ class LocalStore(Store):
     `follow_symlinks=False` refuses, with StoreError, every key that symbolic links lead out of the directory; it holds
     against a hostile archive that was unpacked here, not against someone changing links at the same moment.
     `readonly=True` refuses writes. Pickles by its path. Thread-safe, without a lock of its own.
+
+    Locks keep other processes on this host out too, where the system and the file system have them (`stores.filelocks`): those
+    of an array's chunks lie in a folder `.ndzarr` beside them.
     """
 
     scheme: ClassVar[str | None] = "file"
     tagged = True
+    exclusive = filelocks.AVAILABLE
+    transactional = filelocks.AVAILABLE
 
     def __init__(self, path: str | os.PathLike[str], *, follow_symlinks: bool = True, readonly: bool = False) -> None:
         #: The directory, absolute: a later chdir changes nothing.
@@ -65,6 +74,11 @@ class LocalStore(Store):
         self._swept: set[str] = set()  # directories whose leftovers this store has removed
         self._synced: set[str] = set()  # directories whose own entry is known to be on disk
         self._real: dict[str, str] = {}  # folder part of a key -> real path
+        # folder part of a key -> the locks of the array that it belongs to, and the folder's path below that array
+        self._arrays: dict[str, tuple[filelocks.LockFile, str]] = {}
+        # What a transaction that was cut short has recorded, and cannot be put in place here.
+        self._overlays: list_[Overlay] = []
+        self.settle()
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> LocalStore:
@@ -96,10 +110,13 @@ class LocalStore(Store):
         check_key(key)
         if not self.follow_symlinks:
             self._inside(key)
+        path = self._path(key)
+        if path is None:
+            return None
         try:
-            fd = os.open(self._prefix + key, _READ)
+            fd = os.open(path, _READ)
             try:
-                return _read(fd, range)
+                return read_file(fd, range)
             finally:
                 os.close(fd)
         except (FileNotFoundError, NotADirectoryError):
@@ -109,13 +126,15 @@ class LocalStore(Store):
             raise self._failed("read", key, error) from error
 
     def shortcut(self, most: int) -> Callable[[Key], Buffer | None] | None:
-        if type(self) is not LocalStore or not self.follow_symlinks or most > _TRUSTED_LENGTH:
+        if type(self) is not LocalStore or not self.follow_symlinks or most > TRUSTED_LENGTH:
             return None
-        prefix, open_, read, close = self._prefix, os.open, os.read, os.close
+        prefix, overlays, open_, read, close = self._prefix, self._overlays, os.open, os.read, os.close
 
         def first(key: Key) -> Buffer | None:
             # One read where `get` makes two: whether it reached the end is for the caller to see. Each call of the system
             # also lets go of the GIL, which another thread that reads then takes.
+            if staging.live or overlays:
+                return None
             try:
                 fd = open_(prefix + key, _READ)
             except OSError:
@@ -133,12 +152,15 @@ class LocalStore(Store):
         check_key(key)
         if not self.follow_symlinks:
             self._inside(key)
+        path = self._path(key)
+        if path is None:
+            return None
         try:
-            fd = os.open(self._prefix + key, _READ)
+            fd = os.open(path, _READ)
             try:
                 # Of the opened file, so that it is the tag of these bytes even when the name is replaced meanwhile.
                 info = os.fstat(fd)
-                return _read(fd, range), (info.st_ino, info.st_size, info.st_mtime_ns)
+                return read_file(fd, range), (info.st_ino, info.st_size, info.st_mtime_ns)
             finally:
                 os.close(fd)
         except (FileNotFoundError, NotADirectoryError):
@@ -156,8 +178,11 @@ class LocalStore(Store):
         check_key(key)
         if not self.follow_symlinks:
             self._inside(key)
+        path = self._path(key)
+        if path is None:
+            return None
         try:
-            return os.stat(self._prefix + key)
+            return os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -210,9 +235,11 @@ class LocalStore(Store):
                         continue
                     found.append((entry.name, entry.is_dir(), is_link))
         except (FileNotFoundError, NotADirectoryError):
-            return []
+            pass
         except OSError as error:
             raise self._failed("list", folder, error) from error
+        if staging.live or self._overlays:
+            return self._staged(folder[:-1], lambda overlay, path: overlay.listed(path, found), found)
         return found
 
     def _listed(self, key: Key) -> bool:
@@ -224,6 +251,12 @@ class LocalStore(Store):
     def set(self, key: Key, value: Buffer) -> None:
         path, folder = self._writable_path(key)
         view = as_view(key, value)
+        if staging.live and (scope := self._scope(key)) is not None:
+            try:
+                staging.put(scope[0], scope[1], view)
+            except OSError as error:
+                raise self._failed("write", key, error) from error
+            return
         durable = config.current().durable
         if folder not in self._swept:
             self._sweep(folder)
@@ -252,6 +285,12 @@ class LocalStore(Store):
 
     def delete(self, key: Key) -> None:
         path, folder = self._writable_path(key)
+        if staging.live and (scope := self._scope(key)) is not None:
+            try:
+                staging.take(scope[0], scope[1])
+            except OSError as error:
+                raise self._failed("delete", key, error) from error
+            return
         try:
             os.unlink(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -263,6 +302,9 @@ class LocalStore(Store):
     def delete_prefix(self, prefix: str) -> None:
         check_prefix(prefix)
         self._must_write(prefix)
+        if staging.live and self._scope(prefix or "a") is not None:
+            self.delete_many(list_(self.list(prefix)))
+            return
         folder, slash, start = prefix.rpartition("/")
         if slash and not start and os.path.islink(self._prefix + folder):
             self.delete(folder)  # the link goes, not what it leads to
@@ -280,6 +322,8 @@ class LocalStore(Store):
             self._must_write(folder)
         source, target = self._prefix + old[:-1], self._prefix + new[:-1]
         # A link in the way, or a promise to be durable, is for the general way.
+        if staging.live and self._scope(old or "a") is not None:
+            return False
         if not old or not new or not self.follow_symlinks or config.current().durable or os.path.islink(source):
             return False
         try:
@@ -288,6 +332,7 @@ class LocalStore(Store):
         except OSError:
             return False
         self._real.clear()
+        self._arrays.clear()
         self._swept.clear()
         self._removed(old, os.path.dirname(source))
         return True
@@ -301,8 +346,7 @@ class LocalStore(Store):
             for name, deeper, is_link in self._entries(key + "/"):
                 self._delete_tree(f"{key}/{name}", deeper and not is_link)
             self._sweep(path)
-            with suppress(OSError):  # somebody has just written there, or it holds what is no key of ours
-                os.rmdir(path)
+            if _remove_folder(path):
                 self._forget(path)
         except (FileNotFoundError, NotADirectoryError):
             return
@@ -312,9 +356,7 @@ class LocalStore(Store):
     def _removed(self, key: Key, folder: str) -> None:
         """Tidy up after a removal in `folder`: the directories left empty go, up to the root, which stays."""
         while len(folder) > len(self.root):
-            try:
-                os.rmdir(folder)
-            except OSError:
+            if not _remove_folder(folder):
                 break
             self._forget(folder)
             folder = os.path.dirname(folder)
@@ -395,15 +437,84 @@ class LocalStore(Store):
     # ---- where things are --------------------------------------------------------------------------------
 
     def object_id(self, key: Key) -> Hashable:
-        # Real path of the directory, links resolved, so that handles at different roots agree. Cached: it is asked for
-        # at every write, and resolving costs some 10 us.
         folder, _, name = check_key(key).rpartition("/")
+        return f"{self._real_folder(folder)}/{name}"
+
+    def _real_folder(self, folder: str) -> str:
+        # Links resolved, so that handles at different roots agree. Cached: resolving costs some 10 us.
         real = self._real.get(folder)
         if real is None:
             if len(self._real) >= _CACHED:
                 self._real.clear()
             real = self._real[folder] = os.path.realpath(self._prefix + folder)
-        return f"{real}/{name}"
+        return real
+
+    def lock(self, key: Key) -> AbstractContextManager[Any]:
+        folder, _, name = check_key(key).rpartition("/")
+        if staging.live and (scope := self._scope(key)) is not None:
+            return staging.lock(scope[0], self._real_folder(folder), name)
+        found = self._arrays.get(folder)
+        if found is None:
+            found = filelocks.find(self._real_folder(folder)) if filelocks.AVAILABLE else None
+            if found is None or name in filelocks.DOCUMENTS:
+                return self.lock_node(key)  # of no array: the lock of its directory
+            if len(self._arrays) >= _CACHED:
+                self._arrays.clear()
+            self._arrays[folder] = found
+        file, below = found
+        return filelocks.ChunkLock(file, below + name)
+
+    def lock_node(self, key: Key) -> AbstractContextManager[Any]:
+        folder, slash, _ = check_key(key).rpartition("/")
+        if slash and not self.follow_symlinks:
+            self._inside(folder)  # the directory is made where there is none
+        if staging.live and (scope := self._scope(key)) is not None:
+            return staging.lock(scope[0], self._real_folder(folder), ".zarray")
+        if self.writable and filelocks.AVAILABLE:
+            return filelocks.FolderLock.of(self._real_folder(folder))
+        return node_lock_of(self.object_id(folder + slash + "node"))
+
+    # ---- transactions --------------------------------------------------------------------------------
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        """Writes below the directory, whichever store they go through, are seen by others together or never; see `staging`."""
+        self._must_write("")
+        return staging.transaction(self._real_folder(""), self.url) if self.transactional else super().transaction()
+
+    def settle(self, path: str = "") -> None:
+        folder = self._prefix + path if path else self.root
+        found = journal.settle_above(folder, change=self.writable, top=self.root if path else None)
+        self._overlays[:] = [*(old for old in self._overlays if old.holds), *found]
+
+    def _scope(self, key: Key) -> tuple[Scope[staging.Staged], str] | None:
+        """The transaction that a change of `key` is part of, and the real path of its file."""
+        folder, _, name = key.rpartition("/")
+        path = f"{self._real_folder(folder)}/{name}"
+        scope = staging.scope_at(path)
+        return None if scope is None else (scope, path)
+
+    def _path(self, key: Key) -> str | None:
+        """The file that holds the value of `key`; None where it is deleted, in this transaction or one that was cut short."""
+        path = self._prefix + key
+        if not staging.live and not self._overlays:
+            return path
+        folder, _, name = key.rpartition("/")
+        found: str | None = path
+        return self._staged(folder, lambda overlay, real: overlay.find(f"{real}/{name}"), found)
+
+    def _staged(self, folder: str, ask: Callable[[Overlay, str], T], otherwise: T) -> T:
+        """What `ask` finds of a folder in the overlay that it is below, given its real path."""
+        real = self._real_folder(folder)
+        scope = staging.scope_at(real) if staging.live else None
+        if scope is not None:
+            with scope.use() as staged:
+                return ask(staged.overlay, real)
+        for overlay in self._overlays:
+            if journal.is_in(real, overlay.root) and overlay.holds:
+                return ask(overlay, real)
+        return otherwise
+
+    # ---- symbolic links --------------------------------------------------------------------------------
 
     def _is_inside(self, key: Key) -> bool:
         real_root = os.path.join(os.path.realpath(self.root), "")
@@ -418,103 +529,27 @@ class LocalStore(Store):
             )
 
 
-def absolute_path(path: object) -> str:
-    """The absolute form of a caller's path. Raises ArgumentError for what is none."""
-    name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
-    if not isinstance(name, str) or not name or "\0" in name:
-        raise ArgumentError(f"cannot open {path!r}: expected a path, a str or os.PathLike of one", found=path)
-    return os.path.abspath(name)
-
-
-def temp_name() -> str:
-    """A name for a temporary file that no other has, and that tells a later writer whose it was."""
-    return f"{TEMP_PREFIX}{_HOST}-{os.getpid()}-{next(_numbers)}"
-
-
-def _read(fd: int, range: ByteRange | None) -> bytes:
-    """The bytes of an open file, or the range of them."""
-    start, length = 0, 0
-    if range is None:
-        length = os.fstat(fd).st_size
-    else:
-        start, stop = range
-        if start < 0 or stop is None or stop < 0 or stop - start > _TRUSTED_LENGTH:
-            start, length = span(range, os.fstat(fd).st_size)
-        else:
-            length = max(0, stop - start)
-        if start:
-            os.lseek(fd, start, os.SEEK_SET)
-    data = os.read(fd, length)
-    if len(data) == length or not data:
-        return data
-    # Short: the end of the file, or one of the reads that stop early (2 GiB, some network file systems). The next
-    # tells.
-    parts = []
-    while data:
-        parts.append(data)
-        length -= len(data)
-        data = os.read(fd, length) if length else b""
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def write_all(fd: int, view: memoryview) -> None:
-    """Write all of `view`; one `os.write` may stop early."""
-    done = os.write(fd, view)
-    while done < len(view):
-        done += os.write(fd, view[done:])
-
-
-def sync_file(fd: int) -> None:
-    """Return when what was written to `fd` would survive power loss."""
-    if sys.platform == "darwin":  # pragma: no cover  # macOS only
-        import fcntl
-
-        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync leaves the data in the drive's cache
-    else:
-        os.fsync(fd)
-
-
-def sync_folder(folder: str) -> None:
-    """Make renames in `folder` durable. Windows has no such call: its file systems journal them."""
-    if _POSIX:
-        fd = os.open(folder, os.O_RDONLY)
+def _remove_folder(folder: str) -> bool:
+    """Remove a directory that holds no keys; False where somebody has just written there, or it holds what is none of ours."""
+    try:
+        os.rmdir(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
         try:
-            sync_file(fd)
-        finally:
-            os.close(fd)
-
-
-def remove_leftovers(folder: str) -> None:
-    """Remove from `folder` the temporary files whose writer is dead, or that are too old to have one (promise P22)."""
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith(TEMP_PREFIX) and _is_leftover(entry):
-                with suppress(OSError):
-                    os.unlink(entry.path)
+            if os.listdir(folder) != [OWN]:
+                return False
+            filelocks.remove_files(folder)
+            os.rmdir(folder)
+        except OSError:
+            return False
+    return True
 
 
 def _remember(cache: set[str], folder: str) -> None:
     if len(cache) >= _CACHED:
         cache.clear()
     cache.add(folder)
-
-
-def _is_leftover(entry: os.DirEntry[str]) -> bool:
-    found = _parse_temp(entry.name)
-    if found and found[1] == _HOST and _POSIX and not _alive(int(found[2])):
-        return True
-    return time.time() - entry.stat(follow_symlinks=False).st_mtime > _LEFTOVER_AGE_S
-
-
-def _alive(pid: int) -> bool:
-    """Whether there is such a process. Only for POSIX: on Windows `os.kill(pid, 0)` is no question."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True  # there, and not ours
-    return True
 
 
 def _leads_back(path: str, above: list_[str]) -> bool:

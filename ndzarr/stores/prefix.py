@@ -104,6 +104,12 @@ class PrefixStore(WrapperStore):
     def lock(self, key: Key) -> AbstractContextManager[Any]:
         return self.inner.lock(self._whole(key))
 
+    def settle(self, path: str = "") -> None:
+        self.inner.settle(self._whole(path) if path else self.prefix.rstrip("/"))
+
+    def lock_node(self, key: Key) -> AbstractContextManager[Any]:
+        return self.inner.lock_node(self._whole(key))
+
     def shortcut(self, most: int) -> Callable[[Key], Buffer | None] | None:
         found = self.inner.shortcut(most) if type(self) is PrefixStore else None
         if found is None:

@@ -136,6 +136,7 @@ def resolve(target: Any, mode: str = "r", **options: Any) -> Store:
     if isinstance(target, Store):
         if options:
             raise ArgumentError(f"{', '.join(options)}: options of a store make no sense with one that is open", found=target)
+        target.settle()
         return target
     if target is None:
         return _make(MemoryStore, MemoryStore, (), options)

@@ -13,7 +13,7 @@ from ndzarr.errors import ArgumentError, NdzarrError, StoreError
 from ndzarr.keys import check_folder, check_key, check_prefix, is_key
 from ndzarr.stores.base import Store, as_bytes, list_
 from ndzarr.stores.database import Database, Found, Keys, starting_with
-from ndzarr.stores.local import absolute_path
+from ndzarr.stores.files import absolute_path
 
 _is_table = re.compile("[A-Za-z_][A-Za-z0-9_]{0,62}").fullmatch
 _MEMORY = ":memory:"

@@ -88,6 +88,12 @@ class WrapperStore(Store):
     def lock(self, key: Key) -> AbstractContextManager[Any]:
         return self.inner.lock(check_key(key))
 
+    def settle(self, path: str = "") -> None:
+        self.inner.settle(path)
+
+    def lock_node(self, key: Key) -> AbstractContextManager[Any]:
+        return self.inner.lock_node(check_key(key))
+
     def flush(self) -> None:
         self.inner.flush()
 

@@ -23,7 +23,7 @@ import pytest
 
 from ndzarr._typing import Buffer, ByteRange
 from ndzarr.errors import ArgumentError, ReadOnlyError, StoreError
-from ndzarr.keys import TEMP_PREFIX
+from ndzarr.keys import OWN, TEMP_PREFIX
 from ndzarr.stores.base import Store
 from ndzarr.stores.fault import FaultStore
 
@@ -43,7 +43,7 @@ def hostile_keys() -> Iterator[str]:
     segments += ["\x00", "..\x00", "canary\x00.txt", "\n", "a\r\nb", "\x7f"]
     segments += ["\ud800", "a\udfff", "\udc80\udc81"]
     segments += ["x" * 256, "x" * 5000, "\N{EURO SIGN}" * 86, "\N{GRINNING FACE}" * 64]
-    segments += [TEMP_PREFIX, TEMP_PREFIX + "host-1-1", TEMP_PREFIX + "x"]
+    segments += [OWN, TEMP_PREFIX, TEMP_PREFIX + "host-1-1", TEMP_PREFIX + "x"]
     for segment in segments:
         yield from (segment, f"a/{segment}", f"{segment}/a", f"a/{segment}/b", f"temp/sst/{segment}/0.0")
         yield f"\N{LATIN SMALL LETTER E WITH ACUTE}/{segment}"
