@@ -15,7 +15,7 @@ from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, StoreError
 from ndzarr.keys import OWN, check_folder, check_key, check_prefix, is_key
-from ndzarr.stores import filelocks, journal, staging
+from ndzarr.stores import filelocks, journal, spelling, staging
 from ndzarr.stores.base import Store, as_view, list_, node_lock_of
 from ndzarr.stores.connections import Scope
 from ndzarr.stores.files import (
@@ -74,6 +74,7 @@ class LocalStore(Store):
         self._swept: set[str] = set()  # directories whose leftovers this store has removed
         # Directories whose own entry is known to be on disk, by their inode: another process may make one again.
         self._synced: dict[str, int] = {}
+        self._spelt: spelling.Sure = {}
         self._real: dict[str, str] = {}  # folder part of a key -> real path
         # folder part of a key -> the locks of the array that it belongs to, and the folder's path below that array
         self._arrays: dict[str, tuple[filelocks.LockFile, str]] = {}
@@ -503,6 +504,9 @@ class LocalStore(Store):
         folder = self._prefix + path if path else self.root
         found = journal.settle_above(folder, change=self.writable, top=self.root if path else None)
         self._overlays[:] = [*(old for old in self._overlays if old.holds), *found]
+
+    def other_spelling(self, path: str) -> tuple[str, str] | None:
+        return spelling.other(self.root, path, self._spelt)
 
     def _scope(self, key: Key) -> tuple[Scope[staging.Staged], str] | None:
         """The transaction that a change of `key` is part of, and the real path of its file."""
