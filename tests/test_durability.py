@@ -18,7 +18,7 @@ from tests import powerloss
 from tests.powerloss import Disk
 from tests.snapshots import Snapshot, between, read, same
 
-pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed; it is for Linux only")
+pytestmark = pytest.mark.skipif(not powerloss.may_trace(), reason="needs strace, which is for Linux, and the right to trace")
 
 
 @dataclass(frozen=True)

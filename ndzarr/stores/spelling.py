@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from ndzarr.stores.files import temp_name
 
-#: Directories that are known to be spelt as asked, by path: their inodes. Where no such file system is, it stays empty.
+#: Directories that are known to be spelt as asked, by path: their inodes.
 Sure = dict[str, int]
 _MOST = 1 << 12
 
@@ -45,24 +45,30 @@ def _spelt(folder: str, name: str, sure: Sure) -> str | None:
         here = os.stat(path)
     except OSError:
         return None  # what else it may be is told by whoever makes it
-    if not any(_is_there(os.path.join(folder, variant), here) for variant in _variants(name)):
-        return name
     if sure.get(path) == here.st_ino:
         return name
     found = name
-    with suppress(OSError), os.scandir(folder) as entries:
-        names = {entry.name: entry.inode() for entry in entries}
-        if name not in names:  # else a link leads there by the other name, or both are names of one file
-            alike = [entry for entry in names if _folded(entry) == _folded(name)]
-            alike += [entry for entry, inode in names.items() if inode == here.st_ino]
-            found = alike[0] if alike else name
-    if found != name and _composed(found) == _composed(name) and not _keeps(folder):
-        found = name  # the file system's own form of it
+    if any(_is_there(os.path.join(folder, variant), here) for variant in _variants(name)):
+        found = _listed(folder, name, here.st_ino)
     if found == name:
         if len(sure) >= _MOST:
             sure.clear()
         sure[path] = here.st_ino
     return found
+
+
+def _listed(folder: str, name: str, inode: int) -> str:
+    """The name that stands in a directory for what is found there as `name`."""
+    names: dict[str, int] = {}
+    with suppress(OSError), os.scandir(folder) as entries:
+        names = {entry.name: entry.inode() for entry in entries}
+    if name in names:
+        return name  # a link leads there by the other name
+    alike = [entry for entry in names if _folded(entry) == _folded(name)]
+    alike += [entry for entry, its in names.items() if its == inode]
+    if not alike or (_composed(alike[0]) == _composed(name) and not _keeps(folder)):
+        return name  # the file system's own form of it
+    return alike[0]
 
 
 def _variants(name: str) -> set[str]:
