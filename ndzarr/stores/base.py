@@ -193,6 +193,13 @@ class Store(ABC):
         Called when a node is opened. Nothing to do for a store whose transactions end by themselves.
         """
 
+    def other_spelling(self, path: str) -> tuple[str, str] | None:
+        """Of the node `path`, or the first above it, that the store finds under another name: as asked, and as it is spelt.
+
+        None where names that differ are different ones, which is all that most stores know.
+        """
+        return None
+
     def flush(self) -> None:
         """Return when what was set so far is where it would survive this process; raises what a pending write raises.
 
