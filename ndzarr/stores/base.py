@@ -15,6 +15,7 @@ import numpy as np
 from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, ReadOnlyError, StoreError
 from ndzarr.keys import check_folder
+from ndzarr.stores.remains import Remain, aside
 
 list_ = list  # inside the class body `list` is the method
 
@@ -192,6 +193,32 @@ class Store(ABC):
 
         Called when a node is opened. Nothing to do for a store whose transactions end by themselves.
         """
+
+    def remains(self, path: str = "") -> Iterable[Remain]:
+        """What lies at or below `path` beside the keys, or hides them: left over, or there twice; see `ndzarr.check`.
+
+        Transactions that were cut short come first. Nothing in the store changes. By default there is nothing of the kind.
+        """
+        return ()
+
+    def tidy(self, remain: Remain) -> None:
+        """Do what the `remedy` of one of `remains` says; nothing where it is gone. For an archive, done by the next `flush`."""
+        raise ArgumentError(f"{self.url} knows of nothing to clear at {remain.name!r}", store=self.url)
+
+    def set_aside(self, key: Key, path: str) -> str:
+        """Move what lies under `key`, which belongs to the node `path`, to where nobody takes it for data; where that is.
+
+        The caller holds the key's lock.
+        """
+        value = self.get(key)
+        if value is None:
+            return ""
+        number = 0
+        while self.exists(place := aside(path, key, number)):
+            number += 1
+        self.set(place, value)
+        self.delete(key)
+        return place
 
     def flush(self) -> None:
         """Return when what was set so far is where it would survive this process; raises what a pending write raises.

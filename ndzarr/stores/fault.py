@@ -15,6 +15,7 @@ from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, StoreError
 from ndzarr.keys import check_folder, check_key, check_prefix
 from ndzarr.stores.base import Store, list_, own_lock
+from ndzarr.stores.remains import Remain
 
 #: The operations that are counted and may fail: the methods of a store that reach what is stored.
 OPERATIONS = (
@@ -325,6 +326,15 @@ class FaultStore(Store):
 
     def lock_node(self, key: Key) -> AbstractContextManager[Any]:
         return self.inner.lock_node(key)
+
+    def remains(self, path: str = "") -> Iterable[Remain]:
+        return self.inner.remains(path)
+
+    def tidy(self, remain: Remain) -> None:
+        self._call("tidy", None, lambda: self.inner.tidy(remain))
+
+    def set_aside(self, key: Key, path: str) -> str:
+        return self._call("set_aside", check_key(key), lambda: self.inner.set_aside(key, path))
 
     def transaction(self) -> AbstractContextManager[Any]:
         return self.inner.transaction()

@@ -22,6 +22,8 @@ from ndzarr.errors import ArgumentError, NodeExistsError, NodeNotFoundError, Sto
 from ndzarr.keys import check_key, check_prefix, is_key
 from ndzarr.stores.base import Store, as_bytes, list_, own_lock, span
 from ndzarr.stores.files import absolute_path, remove_leftovers, sync_file, sync_folder, temp_name, write_all
+from ndzarr.stores.remains import Remain, aside
+from ndzarr.stores.zip_remains import remains
 from ndzarr.stores.ziprecords import UTF8, Record, ends
 
 #: Values not yet in the archive are held in memory up to this many bytes, then in an unnamed temporary file.
@@ -241,6 +243,45 @@ class ZipStore(Store):
                     store=self.url,
                 ) from error
             self._spill, self._held, self._dirty = None, 0, False
+
+    # ---- what lies beside the keys --------------------------------------------------------------------------------
+
+    def remains(self, path: str = "") -> Iterable[Remain]:
+        return remains(self._state[0].fd, self.path, path)
+
+    def tidy(self, remain: Remain) -> None:
+        self._must_write(remain.name)
+        if remain.name.startswith("../"):
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(os.path.dirname(self.path), remain.name[3:]))
+            return
+        with self._lock:
+            if remain.kind == "leftover" and remain.name in self._state[0].members:
+                self._hold(remain.name, None)
+            others = self._state[0].others
+            others[:] = [member for member in others if remain.kind != "leftover" or member.filename != remain.name]
+            self._dirty = True  # whoever writes the archive anew writes each name once
+
+    def set_aside(self, key: Key, path: str) -> str:
+        self._must_write(key)
+        archive, _ = self._state
+        member = archive.members.get(check_key(key))
+        try:
+            return super().set_aside(key, path)
+        except StoreError as error:
+            if member is None:
+                raise
+            # Damaged: its bytes as they lie there, compressed ones too.
+            number = 0
+            while self.exists(place := aside(path, key, number)):
+                number += 1
+            try:
+                data = b"".join(_raw(archive, member))
+            except Exception:
+                raise error from None
+            self.set(place, data)
+            self.delete(key)
+            return place
 
     def close(self) -> None:
         """Flush. The store may be used again afterwards; what is changed then wants another close."""
