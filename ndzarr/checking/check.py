@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from ndzarr import nodes
-from ndzarr.checking.documents import Repair, look_at_consolidated, look_at_documents, look_at_names
+from ndzarr.checking.documents import Repair, follow, look_at_consolidated, look_at_documents, look_at_names
 from ndzarr.checking.objects import Objects
 from ndzarr.checking.report import Finding, Notes, Report
 from ndzarr.errors import NdzarrError, ReadOnlyError, StoreError
@@ -144,6 +145,10 @@ def _look(store: Store, path: str, notes: Notes, *, repair: bool, decode: bool, 
     told(last=True)
     if repair:
         _repair(store, [*repairs, *objects.repairs, *stale], notes)
+        if any(finding.repaired for finding in notes.found.get("stray", ())):
+            with suppress(NdzarrError):  # the next check tells
+                follow(store, survey)
+                nodes.flush(store)
     found = [*survey.nodes.values()]
     return sum(isinstance(meta, GroupMeta) for meta in found), sum(isinstance(meta, ArrayMeta) for meta in found)
 

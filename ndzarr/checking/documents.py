@@ -110,11 +110,20 @@ def look_at_consolidated(store: Store, survey: Survey, notes: Notes) -> list[Rep
         except MetadataError as error:
             message = f"the consolidated metadata cannot be understood: {error}"
         except StoreError as error:
-            notes.add(Finding("unreadable", place, str(error), "error"))
+            if not survey.failures and not any(isinstance(node, StoreError) for node in survey.nodes.values()):
+                notes.add(Finding("unreadable", place, str(error), "error"))
             continue
         finding = notes.add(Finding("stale", place, message, "warning", "make them anew from the nodes"))
         repairs.append((finding, partial(_consolidate, store, place)))
     return repairs
+
+
+def follow(store: Store, survey: Survey) -> None:
+    """Make those consolidated metadata anew that documents moved by a repair have left out of date."""
+    for place, meta in survey.nodes.items():
+        now = nodes.read_again(store, place) if isinstance(meta, GroupMeta) else None
+        if isinstance(now, GroupMeta) and nodes.differing(store, place, now):
+            nodes.consolidate(store, place)
 
 
 def _consolidate(store: Store, path: str) -> str:

@@ -37,6 +37,8 @@ _of_end = re.compile(
     re.IGNORECASE,
 ).search
 
+_claim = re.compile(r"the header says ([0-9]{1,19}) bytes, the object has ([0-9]{1,19})").search
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -148,7 +150,10 @@ def _kind(error: CorruptChunkError) -> ProblemKind:
     said = _bare(error)
     if error.codec == ShardingCodec.name and "index" in said:
         return "index"
-    return "checksum" if _of_checksum(said) else "truncated" if _of_end(said) else "undecodable"
+    if _of_checksum(said):
+        return "checksum"
+    claim = _claim(said)
+    return "truncated" if _of_end(said) or (claim and int(claim[1]) > int(claim[2])) else "undecodable"
 
 
 def _bare(error: CorruptChunkError) -> str:

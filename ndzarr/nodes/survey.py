@@ -32,16 +32,18 @@ class Survey:
         self._store = store
         self._prefix = path + "/" if path else ""
         self.failures: dict[str, StoreError] = {}
-        keys = self._list()
-        kept = list(islice(keys, _KEPT))
-        rest = False
         self.documents: dict[str, set[str]] = {}
-        for n, key in enumerate(chain(kept, keys)):
-            rest = n >= _KEPT
-            place, _, name = key.rpartition("/")
-            if name in DOCUMENTS and not is_aside(key):
-                self.documents.setdefault(place, set()).add(name)
-        self._kept = None if rest else kept
+        # Folder by folder where all at once fails, so that one that cannot be listed does not hide the rest.
+        self._by_folder = False
+        try:
+            self._kept = self._gather()
+        except StoreError as error:
+            self._by_folder = True
+            self.documents.clear()
+            try:
+                self._kept = self._gather()
+            except StoreError:
+                raise error from None
         there = [(place, names) for place, names in sorted(self.documents.items()) if names & _NODES]
         self.nodes: dict[str, Meta | MetadataError | StoreError] = {}
         for at in range(0, len(there), RUN):
@@ -57,21 +59,22 @@ class Survey:
                 for one in there:
                     self._read([one])
 
-    def _list(self) -> Iterator[Key]:
-        given = 0
-        try:
-            for key in self._store.list(self._prefix):
-                yield key
-                given += 1
-        except StoreError as error:
-            # Folder by folder, so that one that cannot be listed does not hide the rest.
-            whole = self._by_folders(self._prefix)
-            try:
-                yield from islice(whole, given, None)
-            except StoreError:
-                raise error from None
+    def _gather(self) -> list[Key] | None:
+        """Note all documents; all keys, where those are few enough to be kept."""
+        keys = iter(self._list())
+        kept = list(islice(keys, _KEPT))
+        rest = False
+        for n, key in enumerate(chain(kept, keys)):
+            rest = n >= _KEPT
+            place, _, name = key.rpartition("/")
+            if name in DOCUMENTS and not is_aside(key):
+                self.documents.setdefault(place, set()).add(name)
+        return None if rest else kept
 
-    def _by_folders(self, top: str) -> Iterator[Key]:
+    def _list(self) -> Iterable[Key]:
+        return self._folders(self._prefix) if self._by_folder else self._store.list(self._prefix)
+
+    def _folders(self, top: str) -> Iterator[Key]:
         folders = [top]
         while folders:
             folder = folders.pop()
