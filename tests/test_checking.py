@@ -1,4 +1,4 @@
-"""`ndzarr.check`: every kind of damage planted, found, repaired and then found no more, in both formats and four kinds of stores.
+"""`ndzarr.check`: all damage is planted, found, repaired and then found no more, in both formats and four kinds of stores.
 
 Healthy stores are in tests/interop/test_checking_healthy.py.
 """
