@@ -23,7 +23,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 import ndzarr
-from ndzarr import ArgumentError, FaultStore, LocalStore, MemoryStore, SQLStore, StoreError
+from ndzarr import ArgumentError, FaultStore, LocalStore, MemoryStore, SQLStore, StoreError, ZipStore
 from ndzarr.stores import journal, sqlite, staging
 from ndzarr.stores.base import Store
 from ndzarr.stores.postgres import Postgres
@@ -51,6 +51,19 @@ def opened(url: str, **options: Any) -> Store:
 def store(url: str) -> Iterator[Store]:
     with opened(url) as store:
         yield store
+
+
+@pytest.fixture(params=["sqlite", "postgres", "local", "zip"])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path, worker_id: str) -> Iterator[Store]:
+    if request.param == "postgres":
+        server: Server = request.getfixturevalue("postgres")
+        made: Store = SQLStore(f"{server.url}?table=x_{worker_id}_{next(_tables)}")
+    elif request.param == "zip":
+        made = ZipStore(tmp_path / "a.zip", "a")
+    else:
+        made = opened(f"sqlite:///{tmp_path}/a.db" if request.param == "sqlite" else str(tmp_path / "a"))
+    with made:
+        yield made
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -352,8 +365,9 @@ _STEPS = st.one_of(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(blocks=st.lists(st.tuples(st.booleans(), st.lists(_STEPS, max_size=6)), max_size=5))
-def test_it_is_what_a_copy_of_a_dict_is(store: Store, blocks: list[tuple[bool, list[tuple[Any, ...]]]]) -> None:
+def test_it_is_what_a_copy_of_a_dict_is(any_store: Store, blocks: list[tuple[bool, list[tuple[Any, ...]]]]) -> None:
     """Each block changes a copy, which replaces the original where the block is kept."""
+    store = any_store
     store.delete_prefix("")
     model = MemoryStore()
     for kept, steps in blocks:

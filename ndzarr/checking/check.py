@@ -28,6 +28,12 @@ from ndzarr.stores.untouched import look
 Progress: TypeAlias = Callable[[int, int], object]
 #: It is called so often at most.
 _PAUSE_S = 0.1
+#: What `Store.tidy` has done.
+_TIDIED = {
+    "leftover": "removed",
+    "duplicate": "written anew, once, with what readers saw",
+    "transaction": "finished, or undone where it was not recorded",
+}
 
 
 def check(
@@ -156,7 +162,7 @@ def _look(store: Store, path: str, notes: Notes, *, repair: bool, decode: bool, 
 def _tidying(store: Store, remain: Remain) -> Callable[[], str]:
     def run() -> str:
         nodes.tidy(store, remain)
-        return f"did: {remain.remedy}"
+        return _TIDIED.get(remain.kind, "done")
 
     return run
 

@@ -212,6 +212,9 @@ def settle(folder: str, *, change: bool = True) -> Overlay | None:
 def settle_above(folder: str, *, change: bool = True, top: str | None = None) -> list[Overlay]:
     """`settle` for all transactions in a folder, a real path, and those above it, up to `top`; the overlays that remain."""
     overlays = []
+    own = os.path.join(folder, OWN)
+    if change and os.access(own, os.F_OK) and not os.access(os.path.join(own, "locks"), os.F_OK):
+        filelocks.remove_empty([own])  # left by a kill between the making of two folders
     while True:
         transactions = os.path.join(folder, FOLDER)
         if os.access(transactions, os.F_OK):

@@ -64,7 +64,7 @@ def _leftover(entry: os.DirEntry[str], name: str) -> Remain | None:
     with suppress(FileNotFoundError):  # done just now
         if entry.name.startswith(TEMP_PREFIX):
             if is_leftover(entry):
-                return _of_leftover(entry, name, "a temporary file, whose writer is dead")
+                return _of_leftover(entry, name, "a temporary file that nobody writes any more")
             return Remain("leftover", name, "a temporary file that is being written", "note")
         if _partial(entry.name) and time.time() - entry.stat(follow_symlinks=False).st_mtime > _PARTIAL_AGE_S:
             return _of_leftover(entry, name, "a temporary file of zarr-python, which is older than an hour")

@@ -9,8 +9,9 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import suppress
+from collections import ChainMap
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import Any, ClassVar
@@ -20,9 +21,12 @@ from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, NodeExistsError, NodeNotFoundError, StoreError
 from ndzarr.keys import check_key, check_prefix, is_key
-from ndzarr.stores.base import Store, as_bytes, list_, own_lock, span
+from ndzarr.stores.base import Store, as_bytes, list_, node_lock_of, own_lock, span
+from ndzarr.stores.connections import Scope, any_scopes, entered, held as under_lock, joined, scope_of
 from ndzarr.stores.files import absolute_path, remove_leftovers, sync_file, sync_folder, temp_name, write_all
-from ndzarr.stores.remains import Remain, aside
+from ndzarr.stores.pread import read_at
+from ndzarr.stores.remains import Remain
+from ndzarr.stores.turns import Turns
 from ndzarr.stores.zip_remains import remains
 from ndzarr.stores.ziprecords import UTF8, Record, ends
 
@@ -30,6 +34,8 @@ from ndzarr.stores.ziprecords import UTF8, Record, ends
 PENDING_BYTES = 64 << 20
 _MODES = {"r": "r", "r+": "a", "a": "a", "w": "w", "w-": "x", "x": "x"}
 _COPY_BYTES = 1 << 20
+#: How long a transaction waits for the locks of other threads, and these for it.
+TIMEOUT_S = 60.0
 _BINARY = getattr(os, "O_BINARY", 0)
 
 # (device, inode, size, mtime_ns): whether the file at the path is still the one that was opened.
@@ -43,7 +49,8 @@ class ZipStore(Store):
     place of what is there; "x" (or "w-") makes one where nothing may be.
 
     Changes are held back until `flush` or `close`, which write a new archive beside the old one and rename it over it.
-    So other processes see the old archive until then, a crash leaves it as it was, and no name is ever in it twice.
+    So other processes see the old archive until then, a crash leaves it as it was, and no name is ever in it twice. The end of
+    a transaction flushes, and is on the disk then; locks of other threads wait for it.
     Members that other tools compressed are read, and copied as they are. `get` sees changes at once.
 
     Raises StoreError for a file that is no archive, for damaged, encrypted or oversized members (their CRC is checked
@@ -56,6 +63,7 @@ class ZipStore(Store):
 
     scheme: ClassVar[str | None] = "zip"
     tagged = True
+    transactional = True
     _lock: Any  # see own_lock
     _dirty = False  # for __del__, of a store too that __init__ refused to make
 
@@ -68,6 +76,7 @@ class ZipStore(Store):
         self.writable = mode != "r"
         self._pid = os.getpid()
         own_lock(self)
+        self._turns = Turns(f"a transaction on {self.url}")
         archive = self._open(_MODES[mode])
         # One attribute, so that a reader gets the archive and the changes to it that belong together.
         self._state: tuple[_Archive, dict[str, _Pending]] = (archive, {})
@@ -110,7 +119,7 @@ class ZipStore(Store):
     # ---- reading --------------------------------------------------------------------------------
 
     def get(self, key: Key, range: ByteRange | None = None) -> Buffer | None:
-        archive, pending = self._state
+        archive, pending = self._seen()
         held = pending.get(check_key(key))
         try:
             if held is not None:
@@ -121,15 +130,27 @@ class ZipStore(Store):
         except Exception as error:  # zipfile and zlib raise many kinds on damaged members
             raise self._failed("read", key, error) from error
 
+    def _seen(self) -> tuple[_Archive, Mapping[str, _Pending]]:
+        """The archive, and what is changed in it as the code running now sees it."""
+        scope = scope_of(self._scope_id) if any_scopes() else None
+        archive, pending = self._state
+        if scope is None:
+            return archive, pending
+        with scope.use() as staged:
+            return archive, ChainMap(staged, pending)
+
+    @property
+    def _scope_id(self) -> Hashable:
+        return "zip", id(self)
+
     def get_tagged(self, key: Key, range: ByteRange | None = None) -> tuple[Buffer, Hashable] | None:
-        archive, pending = state = self._state
         while True:
+            state, (archive, pending) = self._state, self._seen()
             held = pending.get(check_key(key))
             value = self.get(key, range)
             # The value belongs to the tag only if nothing changed in between.
-            if self._state is state and pending.get(key) is held:
+            if self._state is state and archive is state[0] and pending.get(key) is held:
                 break
-            archive, pending = state = self._state
         if value is None:
             return None
         if held is not None:
@@ -137,7 +158,7 @@ class ZipStore(Store):
         return value, (archive.identity, archive.members[key].header_offset)
 
     def size(self, key: Key) -> int | None:
-        archive, pending = self._state
+        archive, pending = self._seen()
         held = pending.get(check_key(key))
         if held is not None:
             return held.nbytes
@@ -147,7 +168,7 @@ class ZipStore(Store):
     def list(self, prefix: str = "") -> Iterable[Key]:
         check_prefix(prefix)
         with self._lock:
-            archive, pending = self._state
+            archive, pending = self._seen()
             changed = dict(pending)
         keys = [k for k in archive.members if k.startswith(prefix) and k not in changed]
         keys += [k for k, held in changed.items() if k.startswith(prefix) and held.nbytes is not None]
@@ -162,16 +183,26 @@ class ZipStore(Store):
         check_key(key)
         self._must_write(key)
         data = as_bytes(key, value)
-        with self._lock:
-            self._hold(key, data)
+        with self._changing() as pending, self._lock:
+            self._hold(key, data, self._state[1] if pending is None else pending)
+
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, _Pending] | None]:
+        """What a transaction has changed, where the code running now is in one, to be changed; else None."""
+        scope = scope_of(self._scope_id) if any_scopes() else None
+        if scope is None:
+            yield None
+        else:
+            with scope.use() as staged:
+                yield staged
 
     def delete(self, key: Key) -> None:
         check_key(key)
         self._must_write(key)
-        with self._lock:
+        with self._changing() as staged, self._lock:
             archive, pending = self._state
-            if key in archive.members or key in pending:
-                self._hold(key, None)
+            if key in archive.members or key in pending or (staged is not None and key in staged):
+                self._hold(key, None, pending if staged is None else staged)
 
     def _must_write(self, key: Key) -> None:
         super()._must_write(key)
@@ -183,9 +214,8 @@ class ZipStore(Store):
                 key=key,
             )
 
-    def _hold(self, key: Key, data: bytes | None) -> None:
-        """Keep `data` (None: deleted) for `flush`. The lock is held."""
-        pending = self._state[1]
+    def _hold(self, key: Key, data: bytes | None, pending: dict[str, _Pending]) -> None:
+        """Keep `data` (None: deleted) in `pending`, for `flush`. The lock is held."""
         before = pending.get(key)
         if before is not None and isinstance(before.data, bytes):
             self._held -= len(before.data)
@@ -203,10 +233,65 @@ class ZipStore(Store):
                 if before is not None and isinstance(before.data, bytes):
                     self._held += len(before.data)
                 raise self._failed("write", key, error) from error
-        self._dirty = True
+        self._dirty = self._dirty or pending is self._state[1]
+
+    # ---- transactions --------------------------------------------------------------------------------
+
+    def lock(self, key: Key) -> AbstractContextManager[Any]:
+        return self._locked(check_key(key), super().lock(key))
+
+    def lock_node(self, key: Key) -> AbstractContextManager[Any]:
+        return self._locked("node of " + check_key(key), node_lock_of(self.object_id(key)))
+
+    @contextmanager
+    def _locked(self, name: str, lock: AbstractContextManager[Any]) -> Iterator[None]:
+        scope = scope_of(self._scope_id) if any_scopes() else None
+        if scope is not None:
+            with scope.key(name):
+                yield
+        elif self._pid != os.getpid():
+            yield  # a child of fork changes nothing
+        else:
+            with self._turns.shared(), lock:
+                yield
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Writes of the block reach the archive on the disk together, at its end, or not at all. One inside is part of it."""
+        self._must_write("")
+        outer = scope_of(self._scope_id)
+        if outer is not None:
+            with joined(outer, self.url):
+                yield
+            return
+        if self._turns.mine:
+            raise under_lock(self.url)
+        scope: Scope[dict[str, _Pending]] = Scope(dict, self._end, self.url, TIMEOUT_S, whole=True)
+        with self._turns.alone(TIMEOUT_S), entered(self._scope_id, scope):
+            yield
+
+    def _end(self, staged: dict[str, _Pending], keep: bool) -> None:
+        with self._lock:
+            archive, pending = self._state
+            if not keep or not staged:
+                self._held -= sum(len(held.data) for held in staged.values() if isinstance(held.data, bytes))
+                return
+            dirty, self._dirty = self._dirty, True
+            self._state = (archive, {**pending, **staged})
+            try:
+                with config.options(durable=True):
+                    self.flush()
+            except BaseException as error:
+                if self._state[0] is archive:
+                    self._state, self._dirty = (archive, pending), dirty
+                if isinstance(error, StoreError):
+                    error.add_note("what was written in the transaction is undone")
+                raise
 
     def flush(self) -> None:
         """Put what is pending into the archive on disk; after a StoreError the old one stands, and all is pending."""
+        if any_scopes() and scope_of(self._scope_id) is not None:
+            return  # at its end
         if self._pid != os.getpid():
             return  # what the parent holds is the parent's to write
         with self._lock:
@@ -251,37 +336,23 @@ class ZipStore(Store):
 
     def tidy(self, remain: Remain) -> None:
         self._must_write(remain.name)
-        if remain.name.startswith("../"):
-            with suppress(FileNotFoundError):
-                os.unlink(os.path.join(os.path.dirname(self.path), remain.name[3:]))
-            return
         with self._lock:
-            if remain.kind == "leftover" and remain.name in self._state[0].members:
-                self._hold(remain.name, None)
-            others = self._state[0].others
-            others[:] = [member for member in others if remain.kind != "leftover" or member.filename != remain.name]
-            self._dirty = True  # whoever writes the archive anew writes each name once
+            self._dirty = True  # `flush` writes each name once, and removes leftovers beside the archive
+            archive = self._state[0]
+            if remain.kind == "leftover":
+                archive.others[:] = [member for member in archive.others if member.filename != remain.name]
+                if remain.name in archive.members:
+                    self.delete(remain.name)
 
-    def set_aside(self, key: Key, path: str) -> str:
-        self._must_write(key)
-        archive, _ = self._state
-        member = archive.members.get(check_key(key))
+    def _as_it_lies(self, key: Key) -> Buffer | None:
         try:
-            return super().set_aside(key, path)
-        except StoreError as error:
-            if member is None:
-                raise
-            # Damaged: its bytes as they lie there, compressed ones too.
-            number = 0
-            while self.exists(place := aside(path, key, number)):
-                number += 1
-            try:
-                data = b"".join(_raw(archive, member))
-            except Exception:
-                raise error from None
-            self.set(place, data)
-            self.delete(key)
-            return place
+            return self.get(key)
+        except StoreError:
+            archive = self._state[0]
+            if (member := archive.members.get(key)) is not None:
+                with suppress(Exception):
+                    return b"".join(_raw(archive, member))
+            raise
 
     def close(self) -> None:
         """Flush. The store may be used again afterwards; what is changed then wants another close."""
@@ -306,7 +377,7 @@ class _Pending:
         if not isinstance(self.data, tuple):
             return self.data
         spill, start = self.data
-        return _read_at(spill.file.fileno(), start, self.nbytes or 0)
+        return read_at(spill.file.fileno(), start, self.nbytes or 0)
 
 
 class _Spill:
@@ -424,7 +495,7 @@ class _Archive:
         # Before anything is allocated: a damaged directory may claim any size.
         if start < 0 or start + length > self.nbytes:
             raise zipfile.BadZipFile(f"it names the bytes {start} to {start + length} of {self.nbytes}; the archive is damaged")
-        return _read_at(self.fd, start, length)
+        return read_at(self.fd, start, length)
 
 
 class _Window:
@@ -442,32 +513,6 @@ class _Window:
 
     def seekable(self) -> bool:
         return False
-
-
-def _read_at(fd: int, start: int, length: int) -> bytes:
-    """`length` bytes at `start`. Raises BadZipFile where the file is shorter."""
-    parts = []
-    while length:
-        data = _pread(fd, length, start)
-        if not data:
-            raise zipfile.BadZipFile("the file ends too early; it was cut while it was open")
-        parts.append(data)
-        start += len(data)
-        length -= len(data)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-if hasattr(os, "pread"):
-    _pread = os.pread
-else:  # pragma: no cover  # Windows
-    from threading import Lock
-
-    _seek_lock = Lock()
-
-    def _pread(fd: int, length: int, start: int, /) -> bytes:
-        with _seek_lock:
-            os.lseek(fd, start, os.SEEK_SET)
-            return os.read(fd, length)
 
 
 def _identity_of(info: os.stat_result) -> _Identity:

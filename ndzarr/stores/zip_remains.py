@@ -35,5 +35,5 @@ def remains(fd: int, archive: str, path: str) -> Iterator[Remain]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(TEMP_PREFIX) and entry.is_file(follow_symlinks=False) and is_leftover(entry):
-                what = f"a temporary file beside the archive, whose writer is dead ({entry.stat().st_size} bytes)"
+                what = f"a temporary file beside the archive that nobody writes any more ({entry.stat().st_size} bytes)"
                 yield Remain("leftover", f"../{entry.name}", what, "warning", "remove it")
