@@ -195,6 +195,8 @@ def open_array(
     opened = resolve(store, mode, **options)
     where = normalize_path(path)
     meta = None if mode in ("w", "w-") else nodes.find(opened, where)
+    if mode == "a":
+        nodes.check_spelling(opened, where)
     if isinstance(meta, ArrayMeta):
         return ZArray(opened, where, meta, writable=mode != "r", allow_pickle=allow_pickle, missing=missing, chunk_cache=cache)
     if meta is not None:
@@ -231,6 +233,8 @@ def open_group(
     store, path = located(store, path)
     opened = resolve(store, mode, **store_options)
     where = normalize_path(path)
+    if mode == "a":
+        nodes.check_spelling(opened, where)
     if mode not in ("w", "w-"):
         found = open_node(
             opened,

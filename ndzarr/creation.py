@@ -102,6 +102,7 @@ def planned_array(
 
 def put_node(store: Store, path: str, meta: ArrayMeta | GroupMeta, *, overwrite: bool = False) -> None:
     """Write the documents of a new node, its ancestors made groups; NodeExistsError where something is, unless `overwrite`."""
+    nodes.check_spelling(store, path)  # before the lock makes the directory
     with nodes.node_lock(store, path):
         _make_room(store, path, overwrite, meta.zarr_format)
         nodes.write(store, path, meta)
@@ -133,6 +134,8 @@ def _make_room(store: Store, path: str, overwrite: bool, version: int) -> None:
     if not store.writable:
         raise ReadOnlyError(f"{store.url} is read-only; open it for writing", store=store.url)
     found = nodes.kind(store, path, version)
+    if found is not None:
+        nodes.check_spelling(store, path)  # it may have been made meanwhile
     if found is not None and not overwrite:
         what = {"array": "an array", "group": "a group"}.get(found, "a damaged 'zarr.json'")
         raise NodeExistsError(

@@ -345,6 +345,7 @@ class Group(Node, MutableMapping[str, Any]):
         """The group under `name`, made if there is none; ArgumentError if an array is there."""
         if name in self:
             node = self[name]
+            nodes.check_spelling(self._store, node.path)
             if isinstance(node, Group):
                 return node
             raise ArgumentError(f"{name!r} in {self._path or '/'!r} is an array, expected a group", path=node.path)
@@ -359,6 +360,7 @@ class Group(Node, MutableMapping[str, Any]):
         if name not in self:
             return self.create_array(name, shape=shape, dtype=dtype, **create)
         node = self[name]
+        nodes.check_spelling(self._store, node.path)
         if not isinstance(node, ZArray):
             raise ArgumentError(f"{name!r} in {self._path or '/'!r} is a group, expected an array", path=node.path)
         lengths = shape_argument(shape)

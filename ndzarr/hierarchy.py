@@ -105,6 +105,9 @@ def plan(
         except Exception as error:
             error.add_note(f"in the member {node.path!r}")
             raise
+    if not fresh:
+        for node in wanted:
+            nodes.check_spelling(store, join(path, node.path))
     if not overwrite and not fresh:
         _check_free(store, path, wanted, zarr_format)
     return Plan(store, path, zarr_format, overwrite, wanted, arrays)

@@ -63,6 +63,7 @@ def transfer(
         raise nodes.nowhere(src, old)
     check_path(new, version)
     check_apart(src, old, dst, new, "move" if move else "copy")
+    nodes.check_spelling(dst, new)
     for store in (dst, src) if move else (dst,):
         if not store.writable:
             raise ReadOnlyError(f"{store.url} is read-only; open it for writing", store=store.url)

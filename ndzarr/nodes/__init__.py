@@ -34,7 +34,7 @@ from ndzarr.nodes.documents import (
 )
 from ndzarr.nodes.listing import Member as Member, children as children, members as members, stale as stale
 from ndzarr.nodes.locks import node_lock as node_lock
-from ndzarr.nodes.reading import ancestors as ancestors, nowhere as nowhere
+from ndzarr.nodes.reading import ancestors as ancestors, check_spelling as check_spelling, nowhere as nowhere
 from ndzarr.nodes.survey import (
     Survey as Survey,
     differing as differing,

@@ -9,7 +9,7 @@ from itertools import islice
 
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Key
-from ndzarr.errors import MetadataError, NodeNotFoundError, StoreError
+from ndzarr.errors import MetadataError, NodeExistsError, NodeNotFoundError, StoreError
 from ndzarr.formats import v2, v3
 from ndzarr.keys import join
 from ndzarr.stores.base import Store
@@ -89,6 +89,20 @@ def nowhere(store: Store, path: str) -> NodeNotFoundError:
     return NodeNotFoundError(
         f"no array or group at {path or '/'!r} in {store.url}: found none of {names}", store=store.url, path=path
     )
+
+
+def check_spelling(store: Store, path: str) -> None:
+    """Raise NodeExistsError where `path`, or a node above it, would be one that is there under a name spelt otherwise (P15)."""
+    found = store.other_spelling(path)
+    if found is not None:
+        asked, there = found
+        raise NodeExistsError(
+            f"cannot have {path or '/'!r} in {store.url}: {there!r} is there, and {asked!r} is the same name on this "
+            "file system; choose another",
+            store=store.url,
+            path=path,
+            found=there,
+        )
 
 
 def ancestors(path: str) -> Iterator[str]:

@@ -194,6 +194,13 @@ class Store(ABC):
         Called when a node is opened. Nothing to do for a store whose transactions end by themselves.
         """
 
+    def other_spelling(self, path: str) -> tuple[str, str] | None:
+        """Of the node `path`, or the first above it, that the store finds under another name: as asked, and as it is spelt.
+
+        None where names that differ are different ones, which is all that most stores know.
+        """
+        return None
+
     def remains(self, path: str = "") -> Iterable[Remain]:
         """What lies at or below `path` beside the keys, or hides them: left over, or there twice; see `ndzarr.check`.
 

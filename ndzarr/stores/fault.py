@@ -324,6 +324,9 @@ class FaultStore(Store):
     def settle(self, path: str = "") -> None:
         self.inner.settle(path)
 
+    def other_spelling(self, path: str) -> tuple[str, str] | None:
+        return self.inner.other_spelling(path)
+
     def lock_node(self, key: Key) -> AbstractContextManager[Any]:
         return self.inner.lock_node(key)
 

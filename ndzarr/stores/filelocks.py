@@ -33,6 +33,7 @@ from ndzarr import config
 from ndzarr.errors import StoreError
 from ndzarr.keys import OWN
 from ndzarr.stores.base import stripe
+from ndzarr.stores.files import sync_folder
 
 try:
     import fcntl
@@ -339,7 +340,7 @@ class FolderLock:
     def _locked(self) -> tuple[int, list[str]]:
         made: list[str] = []
         try:
-            return lock_folder(self.path, made, None), made
+            return lock_folder(self.path, made, None, sync=config.current().durable), made
         except OSError as error:
             remove_empty(made)
             refused(self.path, error)
@@ -370,16 +371,20 @@ class FolderLock:
 _folders: WeakValueDictionary[str, FolderLock] = WeakValueDictionary()
 
 
-def lock_folder(path: str, made: list[str], deadline: float | None) -> int:
+def lock_folder(path: str, made: list[str], deadline: float | None, *, sync: bool) -> int:
     """Lock a directory, made if there is none; its descriptor. `made` is told which were made, the deepest first.
 
-    deadline: when to give up, by `time.monotonic`, with StoreError; None waits for ever.
+    deadline: when to give up, by `time.monotonic`, with StoreError; None waits for ever. sync: put those made on the disk: who
+    writes there finds that they are there, and would not know.
     """
     while True:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError:
             make_folders(path, made)
+            for folder in made if sync else ():
+                with suppress(FileNotFoundError):  # removed just now, being empty
+                    sync_folder(os.path.dirname(folder))
             continue
         try:
             if deadline is None:
@@ -503,7 +508,7 @@ class Held:
         if folder not in self._folders:
             made: list[str] = []
             deadline = time.monotonic() + self._timeout_s
-            self._folders[folder] = _Handle(lock_folder(folder, made, deadline))
+            self._folders[folder] = _Handle(lock_folder(folder, made, deadline, sync=True))
             self._made[:0] = made
 
     def mark(self, record: str) -> None:

@@ -124,14 +124,19 @@ def roll_forward(folder: str) -> None:
     # Before anything is put in place, which may be where a folder was.
     for place in sorted(touched, key=len, reverse=True):
         touched.add(_remove_empty_up(place, root))
-    for key, staged in changes.items():
-        if staged is not None:
-            path = os.path.join(root, key)
-            made: list[str] = []
-            filelocks.make_folders(os.path.dirname(path), made)
-            with suppress(FileNotFoundError):  # done before
-                os.replace(os.path.join(folder, staged), path)
-            touched.update([os.path.dirname(path), *parents(made)])
+    places = {os.path.join(root, key): os.path.join(folder, staged) for key, staged in changes.items() if staged is not None}
+    # On the disk before anything is renamed into them: else a file might be gone from its old place, and not be in its new one.
+    _make_synced({os.path.dirname(path) for path in places})
+    for path, staged in places.items():
+        while True:
+            try:
+                os.replace(staged, path)
+                break
+            except FileNotFoundError:
+                if not os.path.lexists(staged):
+                    break  # done before
+                _make_synced({os.path.dirname(path)})  # removed just now, being empty
+        touched.add(os.path.dirname(path))
     for place in touched:
         with suppress(FileNotFoundError, NotADirectoryError):
             sync_folder(place)
@@ -140,6 +145,16 @@ def roll_forward(folder: str) -> None:
         with suppress(FileNotFoundError):
             os.truncate(os.path.join(root, name), 0)
     remove(folder)
+
+
+def _make_synced(folders: set[str]) -> None:
+    """Make directories, those above them too, and put them on the disk."""
+    made: list[str] = []
+    for folder in folders:
+        filelocks.make_folders(folder, made)
+    for place in set(parents(made)):
+        with suppress(FileNotFoundError):
+            sync_folder(place)
 
 
 def _remove_empty_up(place: str, root: str) -> str:

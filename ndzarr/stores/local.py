@@ -15,7 +15,7 @@ from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, StoreError
 from ndzarr.keys import OWN, check_folder, check_key, check_prefix, is_key
-from ndzarr.stores import filelocks, journal, local_remains, staging
+from ndzarr.stores import filelocks, journal, local_remains, spelling, staging
 from ndzarr.stores.base import Store, as_view, list_, node_lock_of
 from ndzarr.stores.connections import Scope
 from ndzarr.stores.files import (
@@ -73,7 +73,9 @@ class LocalStore(Store):
     def _prepare(self) -> None:
         self._prefix = self.root if self.root.endswith(os.sep) else self.root + os.sep
         self._swept: set[str] = set()  # directories whose leftovers this store has removed
-        self._synced: set[str] = set()  # directories whose own entry is known to be on disk
+        # Directories whose own entry is known to be on disk, by their inode: another process may make one again.
+        self._synced: dict[str, int] = {}
+        self._spelt: spelling.Sure = {}
         self._real: dict[str, str] = {}  # folder part of a key -> real path
         # folder part of a key -> the locks of the array that it belongs to, and the folder's path below that array
         self._arrays: dict[str, tuple[filelocks.LockFile, str]] = {}
@@ -295,6 +297,8 @@ class LocalStore(Store):
         try:
             os.unlink(path)
         except (FileNotFoundError, NotADirectoryError):
+            if config.current().durable:  # it may have gone a moment ago, and not from the disk
+                self._sync_nearest(key, folder)
             return
         except OSError as error:
             raise self._failed("delete", key, error) from error
@@ -315,7 +319,7 @@ class LocalStore(Store):
                 self._delete_tree(folder + slash + name, is_folder and not is_link)
         if slash:
             self._sweep(self._prefix + folder)
-            self._removed(prefix, self._prefix + folder)
+        self._removed(prefix, self._prefix + folder if slash else self.root)
 
     def move_prefix(self, old: str, new: str) -> bool:
         for folder in (old, new):
@@ -349,6 +353,8 @@ class LocalStore(Store):
             self._sweep(path)
             if _remove_folder(path):
                 self._forget(path)
+            elif config.current().durable:
+                sync_folder(path)
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
@@ -362,16 +368,22 @@ class LocalStore(Store):
             self._forget(folder)
             folder = os.path.dirname(folder)
         if config.current().durable:
+            self._sync_nearest(key, folder)
+
+    def _sync_nearest(self, key: Key, folder: str) -> None:
+        """Sync `folder` after a removal in it; where it is gone itself, the nearest above it, but none above the root."""
+        while len(folder) >= len(self.root):
             try:
                 sync_folder(folder)
+                return
             except (FileNotFoundError, NotADirectoryError):
-                pass
+                folder = os.path.dirname(folder)
             except OSError as error:
                 raise self._failed("sync the directory of", key, error) from error
 
     def _forget(self, folder: str) -> None:
         self._swept.discard(folder)
-        self._synced.discard(folder)
+        self._synced.pop(folder, None)
 
     def _writable_path(self, key: Key) -> tuple[str, str]:
         """The path of `key` and of its directory, when it may be written."""
@@ -415,7 +427,7 @@ class LocalStore(Store):
         above = folder
         while not os.path.isdir(above):
             missing.append(above)
-            self._synced.discard(above)
+            self._synced.pop(above, None)
             above = os.path.dirname(above)
         os.makedirs(folder, exist_ok=True)
         if durable:
@@ -425,14 +437,21 @@ class LocalStore(Store):
     def _sync_folders(self, folder: str) -> None:
         """Sync `folder` after a change and, once, those above up to the root's parent: others may have made them."""
         sync_folder(folder)
-        while len(folder) >= len(self.root) and folder not in self._synced:
+        while len(folder) >= len(self.root):
+            inode = os.stat(folder).st_ino
+            if self._synced.get(folder) == inode:
+                return
             above = os.path.dirname(folder)
             sync_folder(above)
-            _remember(self._synced, folder)
+            if len(self._synced) >= _CACHED:
+                self._synced.clear()
+            self._synced[folder] = inode
             folder = above
 
     def _sweep(self, folder: str) -> None:
-        _remember(self._swept, folder)
+        if len(self._swept) >= _CACHED:
+            self._swept.clear()
+        self._swept.add(folder)
         remove_leftovers(folder)
 
     # ---- where things are --------------------------------------------------------------------------------
@@ -486,6 +505,9 @@ class LocalStore(Store):
         folder = self._prefix + path if path else self.root
         found = journal.settle_above(folder, change=self.writable, top=self.root if path else None)
         self._overlays[:] = [*(old for old in self._overlays if old.holds), *found]
+
+    def other_spelling(self, path: str) -> tuple[str, str] | None:
+        return spelling.other(self.root, path, self._spelt)
 
     def _scope(self, key: Key) -> tuple[Scope[staging.Staged], str] | None:
         """The transaction that a change of `key` is part of, and the real path of its file."""
@@ -561,12 +583,6 @@ def _remove_folder(folder: str) -> bool:
         except OSError:
             return False
     return True
-
-
-def _remember(cache: set[str], folder: str) -> None:
-    if len(cache) >= _CACHED:
-        cache.clear()
-    cache.add(folder)
 
 
 def _leads_back(path: str, above: list_[str]) -> bool:

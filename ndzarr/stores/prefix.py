@@ -109,6 +109,9 @@ class PrefixStore(WrapperStore):
     def settle(self, path: str = "") -> None:
         self.inner.settle(self._whole(path) if path else self.prefix.rstrip("/"))
 
+    def other_spelling(self, path: str) -> tuple[str, str] | None:
+        return self.inner.other_spelling(self.prefix + path if path else self.prefix[:-1])
+
     def lock_node(self, key: Key) -> AbstractContextManager[Any]:
         return self.inner.lock_node(self._whole(key))
 

@@ -23,6 +23,7 @@ from ndzarr.errors import ArgumentError, NodeExistsError, NodeNotFoundError, Sto
 from ndzarr.keys import check_key, check_prefix, is_key
 from ndzarr.stores.base import Store, as_bytes, list_, node_lock_of, own_lock, span
 from ndzarr.stores.connections import Scope, any_scopes, entered, held as under_lock, joined, scope_of
+from ndzarr.stores.filelocks import make_folders
 from ndzarr.stores.files import absolute_path, remove_leftovers, sync_file, sync_folder, temp_name, write_all
 from ndzarr.stores.pread import read_at
 from ndzarr.stores.remains import Remain
@@ -81,6 +82,7 @@ class ZipStore(Store):
         # One attribute, so that a reader gets the archive and the changes to it that belong together.
         self._state: tuple[_Archive, dict[str, _Pending]] = (archive, {})
         self._spill: _Spill | None = None
+        self._made: list[str] = []  # folders above the archive that may not be on the disk yet
         self._held = 0
         self._serial = 0
         self._dirty = _MODES[mode] in "wx"  # an archive is made even if it stays empty
@@ -227,7 +229,7 @@ class ZipStore(Store):
         else:
             try:
                 if self._spill is None:
-                    self._spill = _Spill(os.path.dirname(self.path))
+                    self._spill = _Spill(self._made_folder())
                 pending[key] = _Pending(self._spill.add(data), len(data), crc, self._serial)
             except OSError as error:
                 if before is not None and isinstance(before.data, bytes):
@@ -307,7 +309,7 @@ class ZipStore(Store):
                         f"cannot write {self.path!r}: another writer has changed it since it was opened",
                         store=self.url,
                     )
-                os.makedirs(folder, exist_ok=True)
+                self._made_folder()
                 remove_leftovers(folder)
                 try:
                     _write_archive(temp, archive, pending, self.path, durable)
@@ -317,7 +319,9 @@ class ZipStore(Store):
                         os.unlink(temp)
                     raise
                 if durable:
-                    sync_folder(folder)
+                    for changed in (folder, *(os.path.dirname(made) for made in self._made)):
+                        sync_folder(changed)
+                    self._made.clear()
                 # Readers that still use the old archive keep it open by their reference.
                 self._state = (_Archive.read(self.path, self.url), {})
             except StoreError:
@@ -328,6 +332,12 @@ class ZipStore(Store):
                     store=self.url,
                 ) from error
             self._spill, self._held, self._dirty = None, 0, False
+
+    def _made_folder(self) -> str:
+        """The folder of the archive, made if there is none."""
+        folder = os.path.dirname(self.path)
+        make_folders(folder, self._made)
+        return folder
 
     # ---- what lies beside the keys --------------------------------------------------------------------------------
 
@@ -384,7 +394,6 @@ class _Spill:
     """A temporary file without a name, in the archive's folder, for pending values; it goes with its last user."""
 
     def __init__(self, folder: str) -> None:
-        os.makedirs(folder, exist_ok=True)
         self.file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # lives as long as the values in it
         _finally(self, self.file.close)
         self._end = 0
