@@ -536,6 +536,68 @@ def test_sizes_alone() -> None:
     assert "sizes only" in str(report)
 
 
+def test_many_objects_in_one_request() -> None:
+    """Of a store far away objects are asked for together; one that fails hides none of the others."""
+    from ndzarr.stores.fsspec import FsspecStore
+
+    store = FsspecStore("memory://checked")
+    assert store.batched
+    z = ndzarr.create_array(store, shape=(100,), chunks=(1,), dtype="i4")
+    z[:] = 1
+    store.set("c/7", b"garbage")
+    store.set("c/70", b"")
+    traced = ndzarr.FaultStore(store)
+    report = ndzarr.check(traced)
+    assert {f.where: f.kind for f in report.findings} == {"c/7": "undecodable", "c/70": "truncated"}
+    assert report.chunks == 100
+    assert len(traced.calls("get_many")) < 10
+    assert ndzarr.check(store, repair=True).ok
+    assert (z[:8] == [1, 1, 1, 1, 1, 1, 1, 0]).all()
+    store.delete_prefix("")
+
+
+def test_a_repair_that_is_cut_short_loses_nothing() -> None:
+    """StoppedError before any change of the store: what is set aside is there, or still in its place."""
+    whole = ndzarr.MemoryStore()
+    ndzarr.create_array(whole, shape=(20,), chunks=(5,), shards=(10,), dtype="i4", checksum=True)[:] = np.arange(20)
+    whole.set("c/0", bytes([*whole.get("c/0")[:2], whole.get("c/0")[2] ^ 1, *whole.get("c/0")[3:]]))
+    whole.set("c/1", b"garbage")
+    damaged = {key: bytes(whole.get(key)) for key in whole.list()}
+
+    class StoppedError(Exception):
+        pass
+
+    class Dying(ndzarr.MemoryStore):
+        left = 1 << 30
+
+        def set(self, key: str, value: Any) -> None:
+            self._count()
+            super().set(key, value)
+
+        def delete(self, key: str) -> None:
+            self._count()
+            super().delete(key)
+
+        def _count(self) -> None:
+            self.left -= 1
+            if self.left < 0:
+                raise StoppedError
+
+    for n in range(100):
+        store = Dying(dict(damaged))
+        store.left = n
+        try:
+            ndzarr.check(store, repair=True)
+            break
+        except StoppedError:
+            store.left = 1 << 30
+        assert {damaged["c/0"], damaged["c/1"]} <= {bytes(store.get(key)) for key in store.list()}
+        np.testing.assert_array_equal(ndzarr.open(store)[5:10], np.arange(5, 10))
+        assert ndzarr.check(store, repair=True).ok
+        assert ndzarr.check(store).ok
+    assert n == 4  # a copy and a shard without its damaged chunk; a copy and a deletion
+
+
 # ---- what a store cannot give ---------------------------------------------------------------------------------------
 
 

@@ -255,7 +255,7 @@ def set_aside(engine: Engine, coords: Coords) -> str | None:
         if cell.shard is not None and all(problem.position is not None for problem in problems):
             positions = [problem.position for problem in problems if problem.position is not None]
             kept = _without(engine, key, cell.shard, positions)
-        place = engine.store.set_aside(key, engine.path)
+        place = engine.store.set_aside(key, engine.path, keep=kept is not None)
         if kept is not None:
             engine.store.set(key, kept)
         engine.forget([key])

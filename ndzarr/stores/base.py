@@ -212,10 +212,10 @@ class Store(ABC):
         """Do what the `remedy` of one of `remains` says; nothing where it is gone. For an archive, done by the next `flush`."""
         raise ArgumentError(f"{self.url} knows of nothing to clear at {remain.name!r}", store=self.url)
 
-    def set_aside(self, key: Key, path: str) -> str:
+    def set_aside(self, key: Key, path: str, *, keep: bool = False) -> str:
         """Move what lies under `key`, which belongs to the node `path`, to where nobody takes it for data; where that is.
 
-        The caller holds the key's lock.
+        "" where there is nothing. keep: copy it there. The caller holds the key's lock.
         """
         value = self._as_it_lies(key)
         if value is None:
@@ -224,7 +224,8 @@ class Store(ABC):
         while self.exists(place := aside(path, key, number)):
             number += 1
         self.set(place, value)
-        self.delete(key)
+        if not keep:
+            self.delete(key)
         return place
 
     def flush(self) -> None:

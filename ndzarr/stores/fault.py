@@ -36,6 +36,8 @@ OPERATIONS = (
     "size",
     "exists",
     "close",
+    "tidy",
+    "set_aside",
 )
 
 _T = TypeVar("_T")
@@ -336,8 +338,8 @@ class FaultStore(Store):
     def tidy(self, remain: Remain) -> None:
         self._call("tidy", None, lambda: self.inner.tidy(remain))
 
-    def set_aside(self, key: Key, path: str) -> str:
-        return self._call("set_aside", check_key(key), lambda: self.inner.set_aside(key, path))
+    def set_aside(self, key: Key, path: str, *, keep: bool = False) -> str:
+        return self._call("set_aside", check_key(key), lambda: self.inner.set_aside(key, path, keep=keep))
 
     def transaction(self) -> AbstractContextManager[Any]:
         return self.inner.transaction()

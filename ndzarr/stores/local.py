@@ -546,10 +546,10 @@ class LocalStore(Store):
         self._must_write(remain.name)
         local_remains.tidy(self.root, remain)
 
-    def set_aside(self, key: Key, path: str) -> str:
+    def set_aside(self, key: Key, path: str, *, keep: bool = False) -> str:
         self._writable_path(key)
         try:
-            return local_remains.set_aside(self.root, key, path)
+            return local_remains.set_aside(self.root, key, path, keep=keep)
         except OSError as error:
             raise self._failed("set aside", key, error) from error
 

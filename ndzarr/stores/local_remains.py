@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -164,9 +165,11 @@ def tidy(root: str, remain: Remain) -> None:
         raise StoreError(f"cannot tidy up {path!r}: {journal.reason(error)}", store=root) from error
 
 
-def set_aside(root: str, key: str, path: str) -> str:
+def set_aside(root: str, key: str, path: str, *, keep: bool = False) -> str:
     """See `Store.set_aside`; a directory too, of which an empty one is removed. Raises OSError."""
     source = os.path.join(root, key)
+    if not os.path.lexists(source):
+        return ""
     with suppress(OSError):
         if not os.path.islink(source):
             os.rmdir(source)
@@ -178,6 +181,9 @@ def set_aside(root: str, key: str, path: str) -> str:
         place = os.path.join(folder, OWN, _SUSPECTS, f"{relative}{f'.{number}' if number else ''}")
         if not os.path.lexists(place):
             os.makedirs(os.path.dirname(place), exist_ok=True)
-            os.rename(source, place)
+            if keep:
+                shutil.copy2(source, place)
+            else:
+                os.rename(source, place)
             return os.path.relpath(place, root)
         number += 1

@@ -125,8 +125,8 @@ class PrefixStore(WrapperStore):
         outside = remain.name.startswith("/")
         self.inner.tidy(replace(remain, name=remain.name[1:] if outside else self.prefix + remain.name))
 
-    def set_aside(self, key: Key, path: str) -> str:
-        place = self.inner.set_aside(self._whole(key), self._whole(path) if path else self.prefix.rstrip("/"))
+    def set_aside(self, key: Key, path: str, *, keep: bool = False) -> str:
+        place = self.inner.set_aside(self._whole(key), self._whole(path) if path else self.prefix.rstrip("/"), keep=keep)
         return place.removeprefix(self.prefix)
 
     def shortcut(self, most: int) -> Callable[[Key], Buffer | None] | None:

@@ -65,7 +65,7 @@ class ReadOnlyStore(WrapperStore):
     def tidy(self, remain: Remain) -> None:
         self._must_write(remain.name)
 
-    def set_aside(self, key: Key, path: str) -> str:
+    def set_aside(self, key: Key, path: str, *, keep: bool = False) -> str:
         self._must_write(check_key(key))
         return ""
 

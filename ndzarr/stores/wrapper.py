@@ -104,8 +104,8 @@ class WrapperStore(Store):
     def tidy(self, remain: Remain) -> None:
         self.inner.tidy(remain)
 
-    def set_aside(self, key: Key, path: str) -> str:
-        return self.inner.set_aside(check_key(key), path)
+    def set_aside(self, key: Key, path: str, *, keep: bool = False) -> str:
+        return self.inner.set_aside(check_key(key), path, keep=keep)
 
     def flush(self) -> None:
         self.inner.flush()
