@@ -112,10 +112,12 @@ def _one(
             data = engine.store.get(key, engine.reach(cell, None))
         if data is None:
             return None, []
+        if len(data) > engine.most(cell):  # of which only the beginning was asked for
+            nbytes = engine.store.size(key)
+            problem = None if nbytes is None else _of_size(nbytes, cell.pipeline, engine.most(cell))
+            return nbytes, [] if problem is None else [problem]
         problem = _decoded(engine, cell.pipeline, data, coords, None, scratch)
-        # Of one that is too long only the beginning was asked for.
-        nbytes = len(data) if len(data) <= engine.most(cell) else engine.store.size(key)
-        return nbytes, [] if problem is None else [problem]
+        return len(data), [] if problem is None else [problem]
     except StoreError as error:
         return 0, [Problem("checksum" if _of_checksum(error.message) else "unreadable", error.message)]
 

@@ -36,7 +36,6 @@ OPERATIONS = (
     "size",
     "exists",
     "close",
-    "tidy",
     "set_aside",
 )
 
@@ -336,7 +335,7 @@ class FaultStore(Store):
         return self.inner.remains(path)
 
     def tidy(self, remain: Remain) -> None:
-        self._call("tidy", None, lambda: self.inner.tidy(remain))
+        self.inner.tidy(remain)
 
     def set_aside(self, key: Key, path: str, *, keep: bool = False) -> str:
         return self._call("set_aside", check_key(key), lambda: self.inner.set_aside(key, path, keep=keep))

@@ -548,6 +548,7 @@ class LocalStore(Store):
 
     def set_aside(self, key: Key, path: str, *, keep: bool = False) -> str:
         self._writable_path(key)
+        check_prefix(path)
         try:
             return local_remains.set_aside(self.root, key, path, keep=keep)
         except OSError as error:

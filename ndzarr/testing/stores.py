@@ -70,6 +70,7 @@ def verbs(store: Store) -> dict[str, Callable[[str], Any]]:
         "set_many_if": lambda key: store.set_many_if({key: (b"hostile", None)}),
         "delete": store.delete,
         "delete_many": lambda key: store.delete_many([key]),
+        "set_aside": lambda key: store.set_aside(key, ""),
         "size": store.size,
         "exists": store.exists,
     }
