@@ -555,6 +555,18 @@ def test_leftovers_are_looked_for_once_in_a_directory(store: LocalStore, monkeyp
         store.set("b/x", b"1")
 
 
+def test_a_store_that_stays_open_looks_for_leftovers_again(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.set("a/x", b"1")
+    leftover = Path(store.root, "a", f"{TEMP_PREFIX}{files.HOST}-{dead_pid()}-0")
+    leftover.write_bytes(b"of one that died since")
+    store.set("a/x", b"2")
+    assert leftover.exists()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 601)
+    store.set("a/x", b"3")
+    assert not leftover.exists()
+
+
 def test_a_process_that_may_not_be_signalled_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "kill", failing(errno.EPERM))
     assert files._alive(1)

@@ -40,6 +40,8 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY
 _TRIES = 100
 #: Entries kept in each cache of directory names.
 _CACHED = 1 << 14
+#: How long a directory counts as swept: a process may outlive many that write beside it, and die.
+_SWEPT_S = 600.0
 
 
 class LocalStore(Store):
@@ -72,7 +74,7 @@ class LocalStore(Store):
 
     def _prepare(self) -> None:
         self._prefix = self.root if self.root.endswith(os.sep) else self.root + os.sep
-        self._swept: set[str] = set()  # directories whose leftovers this store has removed
+        self._swept: dict[str, float] = {}  # directories whose leftovers this store has removed, and when
         # Directories whose own entry is known to be on disk, by their inode: another process may make one again.
         self._synced: dict[str, int] = {}
         self._spelt: spelling.Sure = {}
@@ -261,7 +263,7 @@ class LocalStore(Store):
                 raise self._failed("write", key, error) from error
             return
         durable = config.current().durable
-        if folder not in self._swept:
+        if folder not in self._swept or time.monotonic() - self._swept[folder] > _SWEPT_S:
             self._sweep(folder)
         for attempt in itertools.count(1):
             try:
@@ -382,7 +384,7 @@ class LocalStore(Store):
                 raise self._failed("sync the directory of", key, error) from error
 
     def _forget(self, folder: str) -> None:
-        self._swept.discard(folder)
+        self._swept.pop(folder, None)
         self._synced.pop(folder, None)
 
     def _writable_path(self, key: Key) -> tuple[str, str]:
@@ -451,7 +453,7 @@ class LocalStore(Store):
     def _sweep(self, folder: str) -> None:
         if len(self._swept) >= _CACHED:
             self._swept.clear()
-        self._swept.add(folder)
+        self._swept[folder] = time.monotonic()
         remove_leftovers(folder)
 
     # ---- where things are --------------------------------------------------------------------------------

@@ -70,10 +70,15 @@ class Staged:
     def hold(self, folder: str, name: str) -> None:
         """Lock, until the end, whatever else locks `name` in a folder: its array as a whole, or the folder."""
         found = None if name in filelocks.DOCUMENTS else filelocks.find(folder)
-        if found is not None:
-            self.held.array(found[0].folder)
-        elif not self._is_new_array(folder):  # of which nobody else knows
-            self.held.folder(folder)
+        try:
+            if found is not None:
+                self.held.array(found[0].folder)
+            elif not self._is_new_array(folder):  # of which nobody else knows
+                self.held.folder(folder)
+        except StoreError:
+            raise
+        except OSError as error:  # no room for the file of locks, or for the folder
+            raise StoreError(f"cannot lock {folder!r} for a transaction: {reason(error)}", store=folder) from error
 
     def _is_new_array(self, folder: str) -> bool:
         files, inside = self.overlay.files, self.overlay.relative(folder)
