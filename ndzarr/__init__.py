@@ -14,6 +14,8 @@ _HOME = {
         "array consolidate copy create create_array create_group delete empty empty_like full full_like load move ones "
         "ones_like open open_array open_group save tree zeros zeros_like"
     ),
+    "ndzarr.checking.check": "check",
+    "ndzarr.checking.report": "Finding Report",
     "ndzarr.conversion": "convert",
     "ndzarr.zarray": "ZArray",
     "ndzarr.codecs.registry": "CodecInfo get_codec register_codec unregister_codec",
@@ -77,6 +79,8 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         zeros as zeros,
         zeros_like as zeros_like,
     )
+    from ndzarr.checking.check import check as check
+    from ndzarr.checking.report import Finding as Finding, Report as Report
     from ndzarr.codecs.registry import (
         CodecInfo as CodecInfo,
         get_codec as get_codec,

@@ -1,4 +1,4 @@
-"""The command line: `ndzarr demo`, `info`, `tree`, `codecs`.
+"""The command line: `ndzarr demo`, `info`, `tree`, `check`, `codecs`.
 
 Results go to standard output. The exit status is 0, 1 for anything that could not be done (one line on standard error says
 what), 2 for a command that is not one.
@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from ndzarr import api, demo
+from ndzarr import api, checking, demo
 from ndzarr.codecs.registry import codecs
 from ndzarr.display import Info
-from ndzarr.errors import NdzarrError
+from ndzarr.errors import CallerError, NdzarrError
 from ndzarr.group import Group
 from ndzarr.zarray import ZArray
 
@@ -52,6 +52,13 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("tree", help="the groups and arrays under a group")
     _add_node(command)
     command.set_defaults(run=_tree)
+
+    command = commands.add_parser("check", help="what is damaged, left over or out of place in a store; changes nothing")
+    _add_node(command)
+    command.add_argument("--repair", action="store_true", help="tidy up, and set aside what is damaged; deletes no data")
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+    command.add_argument("--no-decode", action="store_true", help="look at sizes and documents, and decode nothing")
+    command.set_defaults(run=_check)
 
     command = commands.add_parser("codecs", help="the codecs that can be used, and those that lack a library")
     command.set_defaults(run=_codecs)
@@ -95,6 +102,29 @@ def _group_info(group: Group) -> Info:
 def _tree(given: argparse.Namespace) -> int:
     print(api.open_group(given.store, path=given.node).tree())
     return 0
+
+
+def _check(given: argparse.Namespace) -> int:
+    shown = sys.stderr.isatty() and not given.json
+
+    def progress(chunks: int, nbytes: int) -> None:
+        print(f"\r{chunks:,} chunks, {nbytes / 2**20:,.0f} MiB", end="", file=sys.stderr, flush=True)
+
+    try:
+        report = checking.check(
+            given.store,
+            given.node,
+            repair=given.repair,
+            decode=not given.no_decode,
+            progress=progress if shown else None,
+        )
+    except CallerError as error:
+        print(f"ndzarr: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    if shown:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    print(report.to_json() if given.json else report)
+    return 0 if report.ok else 1
 
 
 def _codecs(given: argparse.Namespace) -> int:

@@ -43,6 +43,7 @@ def all_operations(store: FaultStore) -> dict[str, Any]:
         "list_dir": lambda: store.list_dir(),
         "size": lambda: store.size("a"),
         "exists": lambda: store.exists("a"),
+        "set_aside": lambda: store.set_aside("z", ""),
         "close": store.close,
     }
 

@@ -22,7 +22,7 @@ from ndzarr._typing import ByteRange
 from ndzarr.config import options
 from ndzarr.errors import ArgumentError, NodeExistsError, NodeNotFoundError, ReadOnlyError, StoreError
 from ndzarr.keys import TEMP_PREFIX
-from ndzarr.stores import ziprecords
+from ndzarr.stores import pread, ziprecords
 from ndzarr.stores.zip import ZipStore
 
 
@@ -412,7 +412,7 @@ def test_compressed_members_are_read(path: Path, method: int, nbytes: int) -> No
 def test_a_range_of_a_stored_member_reads_only_that(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = ZipStore(write(path, {"a": bytes(1_000_000)}))
     real, wanted = os.pread, []
-    monkeypatch.setattr(zip_module, "_pread", lambda fd, n, at: (wanted.append(n), real(fd, n, at))[1])
+    monkeypatch.setattr(pread, "_pread", lambda fd, n, at: (wanted.append(n), real(fd, n, at))[1])
     assert store.get("a", ByteRange(500_000, 500_100)) == bytes(100)
     assert sum(wanted) < 200
     wanted.clear()

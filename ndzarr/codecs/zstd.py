@@ -70,7 +70,11 @@ class ZstdCodec(BytesBytesCodec):
                         pass
             # Safe: numcodecs adds up all the frames and refuses a sum over `out`; it cannot be under, the first has it
             # all.
-            return _numcodecs().decompress(data, np.empty(size, np.uint8) if out is None else out)
+            try:
+                return _numcodecs().decompress(data, np.empty(size, np.uint8) if out is None else out)
+            except Exception:
+                _walk(data)  # which says more of a frame that was cut short, or what follows one
+                raise
         total, bound = _walk(data)
         if total is not None and (total > limit or (size is not None and total != size)):
             expected = limit if size is None else size

@@ -35,3 +35,14 @@ from ndzarr.nodes.documents import (
 from ndzarr.nodes.listing import Member as Member, children as children, members as members, stale as stale
 from ndzarr.nodes.locks import node_lock as node_lock
 from ndzarr.nodes.reading import ancestors as ancestors, check_spelling as check_spelling, nowhere as nowhere
+from ndzarr.nodes.survey import (
+    Survey as Survey,
+    differing as differing,
+    finish as finish,
+    flush as flush,
+    read_again as read_again,
+    remains as remains,
+    set_aside as set_aside,
+    set_orphan_aside as set_orphan_aside,
+    tidy as tidy,
+)

@@ -102,7 +102,7 @@ def _from_listing(
     order = sorted(node.split("/") for node in found)
     wanted = ["/".join(parts) for parts in order if max_depth is None or len(parts) <= max_depth + 1]
     groups = {""}
-    for relative, meta in _read(store, path, ((node, found[node]) for node in wanted), zarr_format):
+    for relative, meta in read_nodes(store, path, ((node, found[node]) for node in wanted), zarr_format):
         # What lies under an array, or under no node at all, is no member.
         if meta is not None and relative.rpartition("/")[0] in groups:
             yield relative, meta
@@ -116,13 +116,13 @@ def _children(store: Store, path: str, zarr_format: int | None) -> Iterator[Memb
         found: dict[str, Meta | MetadataError] = {}
         for form in order_of(zarr_format):
             missing = [(name, set(form.names)) for name in run if name not in found]
-            for name, meta in _read(store, path, missing, zarr_format):
+            for name, meta in read_nodes(store, path, missing, zarr_format):
                 if meta is not None:
                     found[name] = meta
         yield from ((name, found[name]) for name in run if name in found)
 
 
-def _read(
+def read_nodes(
     store: Store, path: str, wanted: Iterable[tuple[str, set[str]]], zarr_format: int | None
 ) -> Iterator[tuple[str, Meta | MetadataError | None]]:
     """The metadata of each (relative path, names of the documents that may be there); None where there is no node."""

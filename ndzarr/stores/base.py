@@ -15,6 +15,7 @@ import numpy as np
 from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, ReadOnlyError, StoreError
 from ndzarr.keys import check_folder
+from ndzarr.stores.remains import Remain, aside
 
 list_ = list  # inside the class body `list` is the method
 
@@ -200,6 +201,33 @@ class Store(ABC):
         """
         return None
 
+    def remains(self, path: str = "") -> Iterable[Remain]:
+        """What lies at or below `path` beside the keys, or hides them: left over, or there twice; see `ndzarr.check`.
+
+        Transactions that were cut short come first. Nothing in the store changes. By default there is nothing of the kind.
+        """
+        return ()
+
+    def tidy(self, remain: Remain) -> None:
+        """Do what the `remedy` of one of `remains` says; nothing where it is gone. For an archive, done by the next `flush`."""
+        raise ArgumentError(f"{self.url} knows of nothing to clear at {remain.name!r}", store=self.url)
+
+    def set_aside(self, key: Key, path: str, *, keep: bool = False) -> str:
+        """Move what lies under `key`, which belongs to the node `path`, to where nobody takes it for data; where that is.
+
+        "" where there is nothing. keep: copy it there. The caller holds the key's lock.
+        """
+        value = self._as_it_lies(key)
+        if value is None:
+            return ""
+        number = 0
+        while self.exists(place := aside(path, key, number)):
+            number += 1
+        self.set(place, value)
+        if not keep:
+            self.delete(key)
+        return place
+
     def flush(self) -> None:
         """Return when what was set so far is where it would survive this process; raises what a pending write raises.
 
@@ -226,6 +254,10 @@ class Store(ABC):
         defines it may give one, so that a subclass sees every call.
         """
         return None
+
+    def _as_it_lies(self, key: Key) -> Buffer | None:
+        """What `set_aside` keeps of a value: where `get` refuses a damaged one, the bytes that there are."""
+        return self.get(key)
 
     # ---- for those who write a store --------------------------------------------------------------------------------
 

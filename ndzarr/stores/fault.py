@@ -15,6 +15,7 @@ from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, StoreError
 from ndzarr.keys import check_folder, check_key, check_prefix
 from ndzarr.stores.base import Store, list_, own_lock
+from ndzarr.stores.remains import Remain
 
 #: The operations that are counted and may fail: the methods of a store that reach what is stored.
 OPERATIONS = (
@@ -35,6 +36,7 @@ OPERATIONS = (
     "size",
     "exists",
     "close",
+    "set_aside",
 )
 
 _T = TypeVar("_T")
@@ -328,6 +330,15 @@ class FaultStore(Store):
 
     def lock_node(self, key: Key) -> AbstractContextManager[Any]:
         return self.inner.lock_node(key)
+
+    def remains(self, path: str = "") -> Iterable[Remain]:
+        return self.inner.remains(path)
+
+    def tidy(self, remain: Remain) -> None:
+        self.inner.tidy(remain)
+
+    def set_aside(self, key: Key, path: str, *, keep: bool = False) -> str:
+        return self._call("set_aside", check_key(key), lambda: self.inner.set_aside(key, path, keep=keep))
 
     def transaction(self) -> AbstractContextManager[Any]:
         return self.inner.transaction()

@@ -97,12 +97,13 @@ def remove_leftovers(folder: str) -> None:
     """Remove from `folder` the temporary files whose writer is dead, or that are too old to have one (promise P22)."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(TEMP_PREFIX) and _is_leftover(entry):
+            if entry.name.startswith(TEMP_PREFIX) and is_leftover(entry):
                 with suppress(OSError):
                     os.unlink(entry.path)
 
 
-def _is_leftover(entry: os.DirEntry[str]) -> bool:
+def is_leftover(entry: os.DirEntry[str]) -> bool:
+    """Whether nobody is writing a temporary file any more: its writer is dead, or it is old."""
     found = _parse_temp(entry.name)
     if found and found[1] == HOST and _POSIX and not _alive(int(found[2])):
         return True

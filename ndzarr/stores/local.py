@@ -15,7 +15,7 @@ from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, StoreError
 from ndzarr.keys import OWN, check_folder, check_key, check_prefix, is_key
-from ndzarr.stores import filelocks, journal, spelling, staging
+from ndzarr.stores import filelocks, journal, local_remains, spelling, staging
 from ndzarr.stores.base import Store, as_view, list_, node_lock_of
 from ndzarr.stores.connections import Scope
 from ndzarr.stores.files import (
@@ -30,6 +30,7 @@ from ndzarr.stores.files import (
     write_all,
 )
 from ndzarr.stores.overlay import Overlay
+from ndzarr.stores.remains import Remain
 
 T = TypeVar("T")
 
@@ -537,6 +538,23 @@ class LocalStore(Store):
             if journal.is_in(real, overlay.root) and overlay.holds:
                 return ask(overlay, real)
         return otherwise
+
+    # ---- what lies beside the keys --------------------------------------------------------------------------------
+
+    def remains(self, path: str = "") -> Iterable[Remain]:
+        return local_remains.remains(self.root, path)
+
+    def tidy(self, remain: Remain) -> None:
+        self._must_write(remain.name)
+        local_remains.tidy(self.root, remain)
+
+    def set_aside(self, key: Key, path: str, *, keep: bool = False) -> str:
+        self._writable_path(key)
+        check_prefix(path)
+        try:
+            return local_remains.set_aside(self.root, key, path, keep=keep)
+        except OSError as error:
+            raise self._failed("set aside", key, error) from error
 
     # ---- symbolic links --------------------------------------------------------------------------------
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError
 from ndzarr.keys import check_folder, check_key, check_prefix, normalize_path
 from ndzarr.stores.base import Store, list_
+from ndzarr.stores.remains import Remain
 from ndzarr.stores.wrapper import Request, WrapperStore
 
 
@@ -112,6 +114,20 @@ class PrefixStore(WrapperStore):
 
     def lock_node(self, key: Key) -> AbstractContextManager[Any]:
         return self.inner.lock_node(self._whole(key))
+
+    def remains(self, path: str = "") -> Iterable[Remain]:
+        start = len(self.prefix)
+        for remain in self.inner.remains(self._whole(path) if path else self.prefix.rstrip("/")):
+            inside = remain.name.startswith(self.prefix)
+            yield replace(remain, name=remain.name[start:] if inside else f"/{remain.name}")
+
+    def tidy(self, remain: Remain) -> None:
+        outside = remain.name.startswith("/")
+        self.inner.tidy(replace(remain, name=remain.name[1:] if outside else self.prefix + remain.name))
+
+    def set_aside(self, key: Key, path: str, *, keep: bool = False) -> str:
+        place = self.inner.set_aside(self._whole(key), self._whole(path) if path else self.prefix.rstrip("/"), keep=keep)
+        return place.removeprefix(self.prefix)
 
     def shortcut(self, most: int) -> Callable[[Key], Buffer | None] | None:
         found = self.inner.shortcut(most) if type(self) is PrefixStore else None

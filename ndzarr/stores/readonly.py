@@ -10,6 +10,7 @@ from ndzarr._typing import Buffer, Key
 from ndzarr.errors import ReadOnlyError
 from ndzarr.keys import check_folder, check_key, check_prefix
 from ndzarr.stores.base import Store
+from ndzarr.stores.remains import Remain
 from ndzarr.stores.wrapper import WrapperStore
 
 
@@ -60,6 +61,13 @@ class ReadOnlyStore(WrapperStore):
         check_folder(new)
         self._must_write(check_folder(old))
         return False
+
+    def tidy(self, remain: Remain) -> None:
+        self._must_write(remain.name)
+
+    def set_aside(self, key: Key, path: str, *, keep: bool = False) -> str:
+        self._must_write(check_key(key))
+        return ""
 
     def transaction(self) -> AbstractContextManager[Any]:
         raise ReadOnlyError(f"cannot begin a transaction: {self.url} is open for reading only", store=self.url)

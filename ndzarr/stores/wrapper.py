@@ -10,6 +10,7 @@ from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError
 from ndzarr.keys import check_folder, check_key, check_prefix
 from ndzarr.stores.base import Store, list_
+from ndzarr.stores.remains import Remain
 
 Request = tuple[Key, ByteRange | None]
 
@@ -96,6 +97,15 @@ class WrapperStore(Store):
 
     def lock_node(self, key: Key) -> AbstractContextManager[Any]:
         return self.inner.lock_node(check_key(key))
+
+    def remains(self, path: str = "") -> Iterable[Remain]:
+        return self.inner.remains(path)
+
+    def tidy(self, remain: Remain) -> None:
+        self.inner.tidy(remain)
+
+    def set_aside(self, key: Key, path: str, *, keep: bool = False) -> str:
+        return self.inner.set_aside(check_key(key), path, keep=keep)
 
     def flush(self) -> None:
         self.inner.flush()

@@ -25,7 +25,10 @@ from ndzarr.stores.base import Store, as_bytes, list_, node_lock_of, own_lock, s
 from ndzarr.stores.connections import Scope, any_scopes, entered, held as under_lock, joined, scope_of
 from ndzarr.stores.filelocks import make_folders
 from ndzarr.stores.files import absolute_path, remove_leftovers, sync_file, sync_folder, temp_name, write_all
+from ndzarr.stores.pread import read_at
+from ndzarr.stores.remains import Remain
 from ndzarr.stores.turns import Turns
+from ndzarr.stores.zip_remains import remains
 from ndzarr.stores.ziprecords import UTF8, Record, ends
 
 #: Values not yet in the archive are held in memory up to this many bytes, then in an unnamed temporary file.
@@ -336,6 +339,31 @@ class ZipStore(Store):
         make_folders(folder, self._made)
         return folder
 
+    # ---- what lies beside the keys --------------------------------------------------------------------------------
+
+    def remains(self, path: str = "") -> Iterable[Remain]:
+        return remains(self._state[0].fd, self.path, path)
+
+    def tidy(self, remain: Remain) -> None:
+        self._must_write(remain.name)
+        with self._lock:
+            self._dirty = True  # `flush` writes each name once, and removes leftovers beside the archive
+            archive = self._state[0]
+            if remain.kind == "leftover":
+                archive.others[:] = [member for member in archive.others if member.filename != remain.name]
+                if remain.name in archive.members:
+                    self.delete(remain.name)
+
+    def _as_it_lies(self, key: Key) -> Buffer | None:
+        try:
+            return self.get(key)
+        except StoreError:
+            archive = self._state[0]
+            if (member := archive.members.get(key)) is not None:
+                with suppress(Exception):
+                    return b"".join(_raw(archive, member))
+            raise
+
     def close(self) -> None:
         """Flush. The store may be used again afterwards; what is changed then wants another close."""
         self.flush()
@@ -359,7 +387,7 @@ class _Pending:
         if not isinstance(self.data, tuple):
             return self.data
         spill, start = self.data
-        return _read_at(spill.file.fileno(), start, self.nbytes or 0)
+        return read_at(spill.file.fileno(), start, self.nbytes or 0)
 
 
 class _Spill:
@@ -476,7 +504,7 @@ class _Archive:
         # Before anything is allocated: a damaged directory may claim any size.
         if start < 0 or start + length > self.nbytes:
             raise zipfile.BadZipFile(f"it names the bytes {start} to {start + length} of {self.nbytes}; the archive is damaged")
-        return _read_at(self.fd, start, length)
+        return read_at(self.fd, start, length)
 
 
 class _Window:
@@ -494,32 +522,6 @@ class _Window:
 
     def seekable(self) -> bool:
         return False
-
-
-def _read_at(fd: int, start: int, length: int) -> bytes:
-    """`length` bytes at `start`. Raises BadZipFile where the file is shorter."""
-    parts = []
-    while length:
-        data = _pread(fd, length, start)
-        if not data:
-            raise zipfile.BadZipFile("the file ends too early; it was cut while it was open")
-        parts.append(data)
-        start += len(data)
-        length -= len(data)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-if hasattr(os, "pread"):
-    _pread = os.pread
-else:  # pragma: no cover  # Windows
-    from threading import Lock
-
-    _seek_lock = Lock()
-
-    def _pread(fd: int, length: int, start: int, /) -> bytes:
-        with _seek_lock:
-            os.lseek(fd, start, os.SEEK_SET)
-            return os.read(fd, length)
 
 
 def _identity_of(info: os.stat_result) -> _Identity:

@@ -70,6 +70,7 @@ def verbs(store: Store) -> dict[str, Callable[[str], Any]]:
         "set_many_if": lambda key: store.set_many_if({key: (b"hostile", None)}),
         "delete": store.delete,
         "delete_many": lambda key: store.delete_many([key]),
+        "set_aside": lambda key: store.set_aside(key, ""),
         "size": store.size,
         "exists": store.exists,
     }
@@ -415,6 +416,19 @@ class StoreSuite:
 
         _in_threads(work)
         assert _bytes(store.get("count")) == b"%d" % (25 * _THREADS)
+
+    def test_what_is_set_aside_is_kept_and_is_no_data(self, store: Store) -> None:
+        for key, keep in (("a/c/0", False), ("a/c/1", True), ("a/c/0", False)):
+            store.set(key, b"damaged")
+            with store.lock(key):
+                place = store.set_aside(key, "a", keep=keep)
+            assert place not in ("", key)
+            assert store.exists(key) is keep
+        assert "a/c/0" not in list(store.list())
+        assert store.set_aside("a/never", "a") == ""
+        # By whichever name it is kept, it is no chunk and no document.
+        assert [name for name in store.list() if not name.endswith(("c/1", ".suspect", ".suspect1"))] == []
+        assert [remain.level for remain in store.remains() if remain.level != "note" and remain.kind != "folder"] == []
 
     def test_object_id_tells_keys_apart(self, store: Store) -> None:
         assert store.object_id("a/b") == store.object_id("a/b")
