@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a process that forks should have no threads
 
-from tests.fuzzing import corpus  # after the line above
+from tests.fuzzing import corpus, worker  # after the line above
 from tests.fuzzing.subjects import CHANGED, REFUSED, UNCHANGED, Subject, subjects  # as above
 from tests.fuzzing.worker import Tally, Task, minimised, run  # as above
 
@@ -57,14 +57,16 @@ def table(rows: dict[str, list[tuple[Subject, Tally]]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzzing", description=__doc__)
     parser.add_argument("--count", type=int, default=20_000, help="inputs in all")
-    parser.add_argument("--group", choices=("all", *GROUPS), default="all")
+    parser.add_argument("--group", choices=("all", *GROUPS, "faulty"), default="all")
     parser.add_argument("--subject", help="one subject alone, by its name")
     parser.add_argument("--seed", type=int, default=0, help="inputs of another seed are other ones")
     parser.add_argument("--replay", action="store_true", help="what was ever found, instead of new inputs")
     parser.add_argument("--keep", action="store_true", help="put what fails into the corpus, minimised")
+    parser.add_argument("--hang", type=float, default=worker.HANG_S, metavar="SECONDS", help="what is longer is a hang")
     parser.add_argument("--json", action="store_true", help="print totals for a program")
     given = parser.parse_args(arguments)
 
+    worker.HANG_S = given.hang
     start = time.monotonic()
     if given.replay:
         tasks = corpus.tasks(subjects())
@@ -82,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     inputs = sum(sum(tally.counts.values()) for tally in tallies) + len(failures)
     if given.json:
         kinds = [failure.kind for _, failure in failures]
-        print(json.dumps({"inputs": inputs, "failures": {kind: kinds.count(kind) for kind in set(kinds)}}))
+        print(json.dumps({"inputs": inputs, "failed": {kind: kinds.count(kind) for kind in sorted(set(kinds))}}))
     else:
         print(table(rows))
         print(f"{inputs:,} inputs in {time.monotonic() - start:.0f} s, seed {given.seed}: {len(failures)} failed")

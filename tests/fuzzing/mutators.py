@@ -191,13 +191,14 @@ _VALUES: tuple[Any, ...] = (
     *([["a", "<i4", [1 << 40]]], [["a", [["b", "<i4"]]]], [["a", "<i4"], ["a", "<i4"]], [["", "|V4"]]),
 )
 
+_ODD = tuple(json.dumps(value).encode() for value in _VALUES)
+
 
 def odd_value(rng: random.Random) -> Any:
     """Something that may be wrong wherever it stands."""
     kind = rng.randrange(12)
     if kind < 5:
-        value = rng.choice(_VALUES)
-        return Pairs(value.items()) if isinstance(value, dict) else value
+        return parsed(rng.choice(_ODD))  # a new one: it may be changed further
     if kind < 8:
         return rng.choice(_NAMES)
     if kind == 8:
@@ -268,7 +269,7 @@ def _change(rng: random.Random, tree: Any, holder: Any, at: int, others: Sequenc
     elif kind == 5 and pairs:
         holder.append((rng.choice(_NAMES), odd_value(rng)))
     elif kind == 6 and isinstance(value, list) and value:
-        put(value * rng.choice((2, 3, 70)) if not isinstance(value, Pairs) else value[:-1])
+        put(value * rng.choice((2, 3, 70)) if not isinstance(value, Pairs) else Pairs(value[:-1]))
     elif type(value) is int and rng.random() < 0.7:
         put(rng.choice((value + 1, value - 1, value * 2, -value, value * 1000, value * 1.0, str(value), value << 40)))
     elif isinstance(value, str) and rng.random() < 0.5:

@@ -35,6 +35,8 @@ class Subject(ABC):
     share: float = 1.0
     #: Decoded bytes of a chunk: memory may grow by three times this and 64 MiB.
     chunk_nbytes: int = 4096
+    #: Address space beyond that which a library may ask for and never use.
+    unused_nbytes: int = 0
     #: How many ways of reading `judge` knows.
     ways: int = 1
     #: Good inputs; the first is what is damaged most.
@@ -68,8 +70,11 @@ def same(found: Any, wanted: NDArray) -> bool:
 
 
 def subjects(group: str = "") -> list[Subject]:
-    """All of them, or those of one group: "codecs", "shards", "documents", "archives"."""
-    from tests.fuzzing import archives, codecs, documents, shards
+    """All of them, or those of one group: "codecs", "shards", "documents", "archives"; or those of "faulty"."""
+    from tests.fuzzing import archives, codecs, documents, faulty, shards
+
+    if group == "faulty":
+        return faulty.subjects()
 
     groups: dict[str, Callable[[], Sequence[Subject]]] = {
         "codecs": codecs.subjects,
