@@ -156,7 +156,12 @@ def test_what_is_installed_is_not_looked_through_for_every_unknown_name(tmp_path
     """A hostile store may name as many as it likes."""
     looks = []
     real = importlib.metadata.entry_points
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **match: looks.append(match) or real(**match))
+
+    def look(**match: str) -> object:
+        looks.append(match)
+        return real(**match)
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", look)
     registry = make()
     assert [registry.find(f"unknown{n}") for n in range(50)] == [None] * 50
     assert len(looks) <= 1
