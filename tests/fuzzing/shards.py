@@ -10,6 +10,7 @@ import google_crc32c
 import numpy as np
 
 import ndzarr
+from ndzarr._typing import NDArray
 from ndzarr.errors import CorruptChunkError
 from tests.fuzzing import mutators
 from tests.fuzzing.subjects import CHANGED, UNCHANGED, OutcomeError, Subject, refused, same
@@ -27,14 +28,16 @@ def _sharding(chunks: list[int], codecs: list[Any], location: str, index: list[A
 
 
 class ShardSubject(Subject):
-    """One array of one shard, 12 chunks in it. `checked`: each chunk and the index end in a CRC-32C."""
+    """One array of one shard, 12 chunks in it. `checked`: each chunk and the index end in a CRC-32C; `leaf`: chunks' shape."""
 
     row = "shards"
     chunk_nbytes = _VALUES.nbytes
     ways = 3
 
-    def __init__(self, name: str, chain: list[Any], *, start: bool = False, checked: bool = False, share: float = 1.0) -> None:
-        self.name, self.start, self.checked, self.share = name, start, checked, share
+    def __init__(
+        self, name: str, chain: list[Any], *, start: bool = False, checked: bool = False, leaf: tuple[int, int] = (2, 4)
+    ) -> None:
+        self.name, self.start, self.checked, self.leaf = name, start, checked, leaf
         made = []
         for values in (_VALUES, _VALUES[::-1], np.where(_VALUES % 5, 0, _VALUES)):
             z = ndzarr.create_array(
@@ -86,9 +89,18 @@ class ShardSubject(Subject):
             raise OutcomeError("garbage", f"wrong values under checksums, {len(data)} bytes")
         return CHANGED
 
-    def _exchanged(self, found: np.ndarray[Any, Any], index: Any) -> bool:
-        """Whether each value is one that some good shard has there: chunks were exchanged whole."""
-        return bool(np.all(np.any([found == wanted[index] for wanted in self.wanted], axis=0)))
+    def _exchanged(self, found: NDArray, index: Any) -> bool:
+        """Whether all values are those of good chunks, in other places maybe: a checksum does not say where it belongs."""
+        height, width = self.leaf
+        rows, columns = (np.broadcast_to(axis, _VALUES.shape)[index] for axis in np.ogrid[:8, :12])
+        good = {
+            (n % height, m % width, int(wanted[n, m]))
+            for wanted in (*self.wanted, 0 * _VALUES)
+            for n in range(8)
+            for m in range(12)
+        }
+        places = zip(np.ravel(rows), np.ravel(columns), np.ravel(found), strict=True)
+        return all((int(n) % height, int(m) % width, int(value)) in good for n, m, value in places)
 
 
 def subjects() -> list[Subject]:
@@ -105,7 +117,7 @@ def subjects() -> list[Subject]:
         ),
         ShardSubject("shard without checksums", [_sharding([2, 4], [LITTLE, zstd], "end", [LITTLE])]),
         ShardSubject("shard of vast index", [_sharding([2, 4], [turned, LITTLE, "gzip"], "start", [LITTLE])], start=True),
-        ShardSubject("shard of shards", [_sharding([4, 2], [inner], "end", index)], checked=True),
+        ShardSubject("shard of shards", [_sharding([4, 2], [inner], "end", index)], checked=True, leaf=(2, 2)),
         ShardSubject("shard of raw shards", [_sharding([4, 2], [plain], "end", index)]),
         ShardSubject("shard under gzip", [_sharding([2, 4], [LITTLE, "crc32c"], "end", index), "gzip"]),
         ShardSubject("shard turned", [turned, _sharding([3, 4], [LITTLE], "end", index), "crc32c"]),
