@@ -225,6 +225,7 @@ DOCUMENTS: dict[str, Callable[[], Store]] = {
     "JSON, a shape of huge numbers": lambda: _v3([_BYTES], shape=[10**400]),
     "JSON, 100 MB of spaces": lambda: {"zarr.json": b"{" + b" " * 10**8 + b"}"},
     "JSON, one string of 100 MB": lambda: {"zarr.json": b'{"a": "' + b"x" * 10**8 + b'"}'},
+    "JSON, 30 MB of empty lists": lambda: {"zarr.json": b'{"a": [' + b"[]," * 10**7 + b"1]}"},
     "JSON, a key 100,000 times": lambda: {"zarr.json": b"{" + b'"a": 1, ' * 10**5 + b'"a": 1}'},
 }
 
