@@ -48,6 +48,8 @@ READERS: dict[str, Callable[[str], None]] = {"ndzarr": with_ndzarr, "zarr": with
 
 
 def _peak() -> int:
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Not getrusage's, which remembers the process that started this one.
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) << 10

@@ -12,6 +12,7 @@ import resource
 import select
 import signal
 import struct
+import sys
 import time
 import traceback
 import warnings
@@ -28,6 +29,8 @@ HANG_S = 10.0
 _SPARE = 64 * MiB
 _LARGEST = 4 * MiB
 _STATE = struct.Struct("<qdq")
+#: macOS counts bytes.
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _COUNTS = (REFUSED, UNCHANGED, CHANGED)
 
 
@@ -108,7 +111,7 @@ class Shared:
 
 
 def _rss() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
 
 
 def _forget_peak() -> None:
