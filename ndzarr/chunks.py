@@ -15,7 +15,7 @@ from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Coords, NDArray, Shape
 from ndzarr.codecs.base import ChunkSpec
 from ndzarr.codecs.pipeline import Pipeline
-from ndzarr.errors import CorruptChunkError, MissingChunkError
+from ndzarr.errors import CorruptChunkError, MemoryLimitError, MissingChunkError
 from ndzarr.fields import Field, field_of
 from ndzarr.fillvalue import element, is_fill
 from ndzarr.layout import Cell, Layout, Shard
@@ -181,6 +181,13 @@ class Chunks:
             return pipeline.decode(data, out)
         except CorruptChunkError as error:
             raise self.named(error, coords, inner) from error
+        except MemoryError as error:
+            nbytes = pipeline.chunk.nbytes
+            raise MemoryLimitError(
+                f"no memory to decode {self.name(coords, inner)}, which takes {nbytes} bytes",
+                **self.where(coords),
+                found=nbytes,
+            ) from error
 
     # ---- into chunks --------------------------------------------------------------------------------
 

@@ -38,6 +38,18 @@ def test_damaged_documents(data: bytes, what: str) -> None:
     assert "a/.zarray" in str(caught.value)
 
 
+def test_lists_and_objects_are_counted_before_they_are_made() -> None:
+    """64 MiB of empty lists would be 2 GB, and a quarter of a minute."""
+    with ndzarr.options(max_metadata=1 << 20):
+        most = (1 << 20) // 16
+        assert len(parse(b'{"a": [' + b"[]," * (most - 3) + b"[]]}", "x")["a"]) == most - 2
+        with pytest.raises(ndzarr.MetadataError, match=r"lists and objects.*max_metadata") as caught:
+            parse(b'{"a": [' + b"{}," * (most - 2) + b"[]]}", "x")
+        assert caught.value.key == "x"
+    with ndzarr.options(max_metadata=1000):
+        assert parse(b'{"a": [' + b"[]," * 300 + b"1]}", "x")
+
+
 def test_depth_limit_is_exact() -> None:
     levels = MAX_DEPTH - 1
     assert parse(b'{"a":' + b"[" * (levels - 1) + b"]" * (levels - 1) + b"}", "x")

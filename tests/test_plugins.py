@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import multiprocessing
 import os
 import sys
@@ -149,6 +150,24 @@ def test_entry_points_load_when_asked_for(tmp_path, monkeypatch):
     assert registry.knows("installed")
     with pytest.raises(ArgumentError, match="is no thing"):
         registry.find("wrong")
+
+
+def test_what_is_installed_is_not_looked_through_for_every_unknown_name(tmp_path, monkeypatch):
+    """A hostile store may name as many as it likes."""
+    looks = []
+    real = importlib.metadata.entry_points
+
+    def look(**match: str) -> object:
+        looks.append(match)
+        return real(**match)
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", look)
+    registry = make()
+    assert [registry.find(f"unknown{n}") for n in range(50)] == [None] * 50
+    assert len(looks) <= 1
+    installed(tmp_path, monkeypatch, "unknown7 = installed_thing:Installed", "class Installed:\n    name = 'unknown7'\n")
+    assert registry.find("unknown7").__name__ == "Installed"
+    assert len(looks) <= 2
 
 
 def test_a_module_that_registers_while_it_is_imported_does_not_lock_up(tmp_path, monkeypatch):

@@ -13,6 +13,8 @@ from ndzarr.imports import once
 
 #: `wbits` for a zlib stream and for a gzip member.
 ZLIB, GZIP = 15, 31
+#: DEFLATE copies 258 bytes with two bits at best (RFC 1951, section 3.2.5).
+_MAX_RATIO = 258 * 4
 
 
 def inflate(data: Buffer, size: int | None, limit: int, *, gzip: bool) -> Buffer:
@@ -42,7 +44,7 @@ def _whole(data: Buffer, size: int, gzip: bool) -> Buffer | None:
     fails here is decoded again by the careful way, which decides and has the words for it.
     """
     library = _libdeflate()
-    if library is None:
+    if library is None or size > _MAX_RATIO * len(data):  # it allocates `size` bytes at once, and the size is only a claim
         return None
     tail = data[-8:]
     try:

@@ -18,6 +18,10 @@ from ndzarr.metadata import MAX_LENGTH, MAX_NDIM
 MAX_DEPTH = 100
 #: How deep a new `zarr.json` may nest: it is repeated, some levels down, in the consolidated metadata of every group above.
 MAX_NODE_DEPTH = MAX_DEPTH - 10
+#: An empty list takes three bytes of a document, and eighty of memory. In real documents each list or object takes far more:
+#: 50 to 90 bytes in the consolidated metadata of large hierarchies, 20 in lists of coordinates.
+_NBYTES_EACH = 16
+_FEW = 10_000
 
 _T = TypeVar("_T")
 
@@ -31,6 +35,16 @@ def parse(data: Buffer, name: str) -> dict[str, Json]:
         text = bytes(data).decode("utf-8")
     except UnicodeDecodeError as error:
         raise MetadataError(f"{name!r} is not UTF-8: {error}", key=name) from error
+    # Strings count too: few hold that many.
+    nests = text.count("{") + text.count("[")
+    if nests > _FEW and nests > (most := config.current().max_metadata // _NBYTES_EACH):
+        raise MetadataError(
+            f"{name!r} holds {nests} lists and objects, more than {most}; if it is a real document, raise "
+            "options(max_metadata=)",
+            key=name,
+            found=nests,
+            expected=most,
+        )
     try:
         document = json.loads(text, object_pairs_hook=partial(_object, name))
     except MetadataError:
@@ -48,7 +62,7 @@ def parse(data: Buffer, name: str) -> dict[str, Json]:
             expected="object",
         )
     # Nothing lies deeper than there are brackets; most documents have few.
-    if text.count("{") + text.count("[") >= MAX_DEPTH:
+    if nests >= MAX_DEPTH:
         _check_depth(document, name)
     return document
 

@@ -15,12 +15,15 @@ from ndzarr.stores.base import Store
 
 #: So many documents are asked for at once: memory stays bounded, and the first are there soon.
 RUN = 1000
+#: No document that anybody met was larger; of one that is, the size is asked before the rest is read.
+_FIRST = 16 << 20
 
 
 def read_document(store: Store, key: Key) -> Buffer | None:
     """A document's bytes, None when there is none; MetadataError when it is larger than any real one."""
     limit = config.current().max_metadata
-    return _within(store, key, store.get(key, ByteRange(0, limit + 1)), limit)
+    most = min(limit + 1, _FIRST)
+    return _rest(store, key, store.get(key, ByteRange(0, most)), most, limit)
 
 
 def replace_document(store: Store, key: Key, make: Callable[[Buffer | None], Buffer]) -> None:
@@ -44,22 +47,37 @@ def read_documents(store: Store, keys: Iterable[Key]) -> Iterator[tuple[Key, Buf
     limit = config.current().max_metadata
     left = iter(keys)
     while run := list(islice(left, RUN)):
-        for key, data in zip(run, store.get_many([(key, ByteRange(0, limit + 1)) for key in run]), strict=True):
+        most = min(limit + 1, _FIRST)
+        for key, data in zip(run, store.get_many([(key, ByteRange(0, most)) for key in run]), strict=True):
             try:
-                yield key, _within(store, key, data, limit)
+                yield key, _rest(store, key, data, most, limit)
             except MetadataError as error:
                 yield key, error
 
 
+def _rest(store: Store, key: Key, data: Buffer | None, most: int, limit: int) -> Buffer | None:
+    """The whole document of which the first `most` bytes are in `data`."""
+    if data is None or len(data) < most or most > limit:
+        return _within(store, key, data, limit)
+    size = store.size(key)
+    if size is not None and size > limit:
+        raise _too_large(store, key, limit)
+    return _within(store, key, store.get(key, ByteRange(0, limit + 1)), limit)
+
+
 def _within(store: Store, key: Key, data: Buffer | None, limit: int) -> Buffer | None:
     if data is not None and len(data) > limit:
-        raise MetadataError(
-            f"{key!r} in {store.url} has more than {limit} bytes; if it is a real document, raise options(max_metadata=)",
-            store=store.url,
-            key=key,
-            expected=limit,
-        )
+        raise _too_large(store, key, limit)
     return data
+
+
+def _too_large(store: Store, key: Key, limit: int) -> MetadataError:
+    return MetadataError(
+        f"{key!r} in {store.url} has more than {limit} bytes; if it is a real document, raise options(max_metadata=)",
+        store=store.url,
+        key=key,
+        expected=limit,
+    )
 
 
 def in_store(store: Store, path: str, error: MetadataError) -> MetadataError:

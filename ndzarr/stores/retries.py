@@ -68,8 +68,10 @@ def status_of(error: BaseException) -> int | None:
                 return status
         for name in ("status", "status_code", "code"):  # aiohttp, Azure, gcsfs
             status = getattr(cause, name, None)
-            if isinstance(status, int) and not isinstance(status, bool) and 100 <= status < 600:
-                return status
+            if isinstance(status, int) and not isinstance(status, bool):
+                if 100 <= status < 600:
+                    return status
+                break  # 0 of aiohttp, where it followed too many redirects; its `code` is deprecated
         if _of_obstore(cause) and (said := _STATUS_TEXT.search(str(cause))):
             return int(said.group(1))
     return None

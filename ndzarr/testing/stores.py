@@ -496,7 +496,7 @@ class StoreSuite:
 
     # ---- names --------------------------------------------------------------------------------
 
-    def test_hostile_keys_are_refused(self, store: Store) -> None:
+    def test_hostile_keys_are_refused(self, store: Store, record_property: Callable[[str, object], None]) -> None:
         store.set("a/b", b"1")
         for name, verb in verbs(store).items():
             for key in HOSTILE_KEYS:
@@ -509,6 +509,9 @@ class StoreSuite:
                     verb(prefix)
         assert sorted(store.list()) == ["a/b"]
         assert _bytes(store.get("a/b")) == b"1"
+        calls = len(verbs(store)) * len(HOSTILE_KEYS) + len(prefix_verbs(store)) * len(HOSTILE_PREFIXES)
+        record_property("count: hostile keys refused, of each store by each method", calls)
+        record_property("count: kinds of stores that were given hostile keys", 1)
 
     @pytest.mark.parametrize("key", [None, 0, b"a", ("a",), np.str_("../a")])
     def test_keys_are_str(self, store: Store, key: Any) -> None:
