@@ -23,8 +23,8 @@ def transaction(target: Any) -> Iterator[None]:
     Other threads, and the threads of other libraries, are not part of it: their writes wait, or count for themselves. A
     transaction inside another on the same store is part of that; if it fails, so does the outer one.
 
-    Local directories, zip archives, SQLite and PostgreSQL have them. Raises ArgumentError for another store, StoreError when the
-    end cannot be recorded, or somebody else has kept for too long what is to be changed.
+    Local directories, zip archives, SQLite and PostgreSQL have them. Raises ArgumentError for another store, StoreError when
+    the end cannot be recorded, or somebody else has kept for too long what is to be changed.
 
     >>> import ndzarr
     >>> store = ndzarr.SQLStore("sqlite:///:memory:")

@@ -21,7 +21,7 @@ import pytest
 import ndzarr
 from ndzarr import LocalStore, StoreError
 from ndzarr.stores import filelocks
-from ndzarr.stores.filelocks import Held
+from ndzarr.stores.folderlocks import Held
 
 STRIPES = ".ndzarr/locks/stripes"
 

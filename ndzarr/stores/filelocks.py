@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import struct
 import sys
 import threading
@@ -25,7 +26,6 @@ import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
@@ -33,7 +33,6 @@ from ndzarr import config
 from ndzarr.errors import StoreError
 from ndzarr.keys import OWN
 from ndzarr.stores.base import stripe
-from ndzarr.stores.files import sync_folder
 
 try:
     import fcntl
@@ -56,6 +55,8 @@ _REFUSALS = frozenset(
 )
 #: Descriptors kept open for the locks of arrays.
 _KEPT = 128
+#: No mark is longer.
+_LONGEST_MARK = 1 << 14
 #: Pauses while somebody else has what a transaction wants: the first, and the longest, in seconds.
 _PAUSE_S, _LONGEST_S = 0.0005, 0.02
 
@@ -71,26 +72,42 @@ else:
         return _pack(kind, os.SEEK_SET, start, length, 0)
 
 
-def _not_settled(record: str) -> None:
-    raise StoreError(f"a transaction was cut short, and its record {record!r} is still there")
+def _not_settled(path: str, record: str) -> None:
+    raise StoreError(f"a transaction was cut short, and its record {record!r} is still there", store=path)
 
 
-#: Finishes or undoes the transaction whose record is named; called where one was cut short, before a lock is given out.
-settle: Callable[[str], None] = _not_settled
-#: The same for whatever was cut short in a directory or above it.
-settle_above: Callable[[str], object] = os.path.basename  # till there is one: does nothing
+#: Finishes or undoes the transaction that a file of locks is marked with, or raises StoreError; called before a lock in it is
+#: given out. (`journal` puts it here, which knows of these locks.)
+settle: Callable[[str, str], None] = _not_settled
 
 
-class _Handle:
-    """An open file, closed when nobody uses it any more, or in a child of fork."""
+class Handle:
+    """An open file, or directory, with locks on it; closed when nobody uses it any more, or in a child of fork."""
 
     __slots__ = ("__weakref__", "dev", "fd", "ino")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        _open.add(self)
         info = os.fstat(fd)
         self.dev, self.ino = info.st_dev, info.st_ino
-        _open.add(self)
+
+    def is_at(self, path: str) -> bool:
+        """Whether it is what now has this name."""
+        try:
+            info = os.stat(path)
+        except FileNotFoundError:
+            return False
+        return (info.st_dev, info.st_ino) == (self.dev, self.ino)
+
+    def release(self) -> None:
+        """Give back what is locked, and close. To close alone does not do if a child of fork has a copy meanwhile."""
+        if self.fd >= 0:
+            with suppress(OSError):
+                fcntl.flock(self.fd, fcntl.LOCK_UN)
+            with suppress(OSError):
+                fcntl.fcntl(self.fd, fcntl.F_OFD_SETLK, _range(fcntl.F_UNLCK, 0, 0))
+        self.close()
 
     def close(self) -> None:
         fd, self.fd = self.fd, -1
@@ -100,26 +117,41 @@ class _Handle:
     __del__ = close
 
 
-class _Mine(threading.local):
-    """How many locks this thread holds."""
-
-    count = 0
-
-
-_mine = _Mine()
-
-
-def held_here() -> bool:
-    """Whether this thread holds any of the locks here."""
-    return _mine.count > 0
-
-
 #: All handles of this process, for a child of fork to close: what is locked through a copy of a descriptor is locked for both.
-_open: WeakSet[_Handle] = WeakSet()
+_open: WeakSet[Handle] = WeakSet()
 #: By path, and those whose handle is kept, the one opened first in front.
 _files: WeakValueDictionary[str, LockFile] = WeakValueDictionary()
 _kept: dict[str, LockFile] = {}
 _table_lock = threading.Lock()
+#: How long to wait for others, in seconds; None for as long as it takes. A transaction of this process has it set: what it has
+#: locked, threads and children that do not belong to it might wait for while it waits for them.
+patience_s: float | None = None
+
+
+def wait(kind: str, handle: Handle, path: str, byte: int = 0, deadline: float | None = None) -> None:
+    """Lock a byte ("byte"), all of a file ("file") or a directory ("folder"); StoreError where that takes too long.
+
+    deadline: when to give up, by `time.monotonic`; else it goes by `patience_s`.
+    """
+    if deadline is None and patience_s is not None:
+        deadline = time.monotonic() + patience_s
+    pause = _PAUSE_S
+    while True:
+        try:
+            if kind == "folder":
+                fcntl.flock(handle.fd, fcntl.LOCK_EX | (0 if deadline is None else fcntl.LOCK_NB))
+            else:
+                how = fcntl.F_OFD_SETLKW if deadline is None else fcntl.F_OFD_SETLK
+                span = _range(fcntl.F_WRLCK, byte, 1) if kind == "byte" else _range(fcntl.F_WRLCK, 0, 0)  # 0: to the end
+                fcntl.fcntl(handle.fd, how, span)
+            return
+        except (BlockingIOError, PermissionError) as error:
+            if deadline is None or error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            if time.monotonic() > deadline:
+                raise StoreError(f"cannot lock {path!r}: others have kept it for too long", store=path) from error
+        time.sleep(pause)
+        pause = min(_LONGEST_S, 2 * pause)
 
 
 class LockFile:
@@ -132,7 +164,7 @@ class LockFile:
         self.salt = hash(path)
         #: How often each byte is held by the thread that holds its stripe.
         self.depths: dict[int, int] = {}
-        self._handle: _Handle | None = None
+        self._handle: Handle | None = None
 
     @classmethod
     def of(cls, folder: str) -> LockFile:
@@ -146,12 +178,16 @@ class LockFile:
         """The directory of the array."""
         return self.path[: -len(FILE) - 1]
 
-    def lock(self, byte: int) -> _Handle:
+    def lock(self, byte: int) -> Handle:
         """Wait for a byte; what to give to `unlock`. The caller holds its stripe."""
         while True:
             handle = self._handle or self._opened()
-            fcntl.fcntl(handle.fd, fcntl.F_OFD_SETLKW, _range(fcntl.F_WRLCK, byte, 1))
             try:
+                # Inside: Ctrl-C may come when the system has given the lock already. To give back what one has not is no error.
+                if patience_s is None:
+                    fcntl.fcntl(handle.fd, fcntl.F_OFD_SETLKW, _range(fcntl.F_WRLCK, byte, 1))
+                else:
+                    wait("byte", handle, self.path, byte)
                 if self.is_current(handle):
                     return handle
                 self._handle = None
@@ -160,7 +196,7 @@ class LockFile:
                 raise
             unlock(handle, byte)
 
-    def is_current(self, handle: _Handle) -> bool:
+    def is_current(self, handle: Handle) -> bool:
         """Whether others who come now lock the same file. What a transaction left behind is finished or undone first.
 
         Not so when the array was deleted, and perhaps made again, while we waited or since we opened the file.
@@ -172,11 +208,11 @@ class LockFile:
         if info.st_ino != handle.ino or info.st_dev != handle.dev:
             return False
         if info.st_size:
-            settle(os.pread(handle.fd, info.st_size, 0).decode(errors="replace"))
+            settle(self.path, os.pread(handle.fd, min(info.st_size, _LONGEST_MARK), 0).decode(errors="replace"))
             os.ftruncate(handle.fd, 0)  # nobody else marks it: for that all of the file has to be locked
         return True
 
-    def _opened(self) -> _Handle:
+    def _opened(self) -> Handle:
         handle = self._handle = open_file(self.path)
         with _table_lock:
             _kept.pop(self.path, None)
@@ -193,22 +229,40 @@ class LockFile:
         self.depths = {}
 
 
-def open_file(path: str) -> _Handle:
-    """The file of locks, made if there is none."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+def open_file(path: str) -> Handle:
+    """The file of locks, made if there is none. StoreError where it, or a folder on the way, is a link or no file."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    folder = os.path.dirname(path)
+    own = os.path.dirname(folder)
+    array = os.path.dirname(own)
     while True:
+        for place in (own, folder):
+            if os.path.islink(place):
+                raise StoreError(f"cannot lock {array!r}: {place!r} is a symbolic link, expected a directory", store=array)
         try:
-            return _Handle(os.open(path, flags, 0o666))
+            handle = Handle(os.open(path, flags, 0o666))
         except FileNotFoundError:
-            folder = os.path.dirname(path)
-            array = os.path.dirname(os.path.dirname(folder))
             if not os.path.isdir(array):
                 raise  # deleted: not to be made again here
-            with suppress(FileNotFoundError):  # deleted just now
-                os.makedirs(folder, exist_ok=True)
+            for place in (own, folder):
+                with suppress(FileExistsError, FileNotFoundError):  # deleted just now
+                    os.mkdir(place)
+            continue
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise StoreError(f"cannot lock {array!r}: {path!r} is a symbolic link, expected a file", store=array) from error
+        info = os.fstat(handle.fd)
+        if not stat.S_ISREG(info.st_mode):
+            raise StoreError(f"cannot lock {array!r}: {path!r} is no file", store=array)
+        wanted = os.stat(array).st_mode & 0o666
+        if info.st_uid == os.geteuid() and stat.S_IMODE(info.st_mode) & wanted != wanted:
+            with suppress(OSError):  # whoever may write to the array may lock it
+                os.fchmod(handle.fd, wanted | stat.S_IMODE(info.st_mode))
+        return handle
 
 
-def unlock(handle: _Handle, byte: int) -> None:
+def unlock(handle: Handle, byte: int) -> None:
     """Give a byte back."""
     if handle.fd >= 0:  # else this is a child of fork
         fcntl.fcntl(handle.fd, fcntl.F_OFD_SETLK, _range(fcntl.F_UNLCK, byte, 1))
@@ -245,28 +299,28 @@ class ChunkLock:
     Raises StoreError where there can be no lock and `options(exclusive=True)` asks for one.
     """
 
-    __slots__ = ("_byte", "_file", "_handle", "_stripe")
+    __slots__ = ("_byte", "_file", "_held", "_stripe")
 
     def __init__(self, file: LockFile, name: str) -> None:
         self._file = file
         self._byte = _CHUNKS + zlib.crc32(name.encode())
         # By the byte, not by the name: two names may share a byte, and one thread must not give back what another holds.
         self._stripe: Any = stripe(file.salt ^ self._byte)
-        self._handle: list[_Handle | None] = []
+        self._held: list[Handle | None] = []
 
     def __enter__(self) -> None:
         self._stripe.acquire()
         try:
             depths = self._file.depths
             depth = depths.get(self._byte, 0)
-            self._handle.append(None if depth else self._locked())
+            handle = None if depth else self._locked()
             depths[self._byte] = depth + 1
-            _mine.count += 1
+            self._held.append(handle)
         except BaseException:
             self._stripe.release()
             raise
 
-    def _locked(self) -> _Handle | None:
+    def _locked(self) -> Handle | None:
         exclusive = config.current().exclusive
         if exclusive is False:
             return None
@@ -279,256 +333,44 @@ class ChunkLock:
             return None
 
     def __exit__(self, *exc: object) -> None:
-        _mine.count -= 1
-        handle = self._handle.pop()
+        handle = self._held.pop()
         depths = self._file.depths
-        depth = depths.pop(self._byte, 1) - 1
-        if depth:
-            depths[self._byte] = depth
         try:
+            depth = depths.pop(self._byte, 1) - 1
+            if depth:
+                depths[self._byte] = depth
             if handle is not None:
                 unlock(handle, self._byte)
         finally:
             self._stripe.release()
+
+    def __del__(self) -> None:
+        # Entered, and not left: Ctrl-C came when `__exit__` was about to begin.
+        while self._held:
+            with suppress(RuntimeError):  # another thread collects it: that cannot give back the first one's stripe
+                self.__exit__()
+
+
+def held_here() -> bool:
+    """Whether this thread holds the lock of any chunk."""
+    for file in list(_files.values()):
+        for byte in list(file.depths):
+            if stripe(file.salt ^ byte)._is_owned():
+                return True
+    return False
 
 
 def refused(path: str, error: OSError) -> None:
     """Raise StoreError unless a lock among threads will do: no such locks here, and nobody insists on them."""
     if isinstance(error, StoreError):
         raise error
-    if error.errno not in _REFUSALS or config.current().exclusive is True:
+    # No room for a new file of locks: what is deleted to make room must not wait for that.
+    full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)) and not os.path.exists(path)
+    denied = error.errno == errno.EACCES and os.path.exists(path)  # others do lock it
+    if (error.errno not in _REFUSALS and not full) or denied or config.current().exclusive is True:
         raise StoreError(
             f"cannot lock {path!r} against other processes: {type(error).__name__}: {error.strerror}", store=path
         ) from error
-
-
-# ---- nodes ----------------------------------------------------------------------------------------------------------
-
-
-class FolderLock:
-    """The lock of the node in a directory, and of its documents; re-entrant. One for each real path in a process.
-
-    The directory is made if there is none, and goes again with the lock if nothing was put into it.
-    """
-
-    __slots__ = ("__weakref__", "_depth", "_fd", "_lock", "_made", "path")
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._lock = threading.RLock()
-        self._depth = 0
-        self._fd = -1
-        self._made: list[str] = []
-
-    @classmethod
-    def of(cls, folder: str) -> FolderLock:
-        """The lock of the directory `folder`, a real path."""
-        with _table_lock:
-            return _folders.setdefault(folder, cls(folder))
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-        try:
-            if not self._depth and config.current().exclusive is not False and AVAILABLE:
-                self._fd, self._made = self._locked()
-            self._depth += 1
-            _mine.count += 1
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def _locked(self) -> tuple[int, list[str]]:
-        made: list[str] = []
-        try:
-            return lock_folder(self.path, made, None, sync=config.current().durable), made
-        except OSError as error:
-            remove_empty(made)
-            refused(self.path, error)
-            return -1, []
-
-    def __exit__(self, *exc: object) -> None:
-        self._depth -= 1
-        _mine.count -= 1
-        try:
-            if not self._depth and self._fd >= 0:
-                fd, self._fd = self._fd, -1
-                remove_empty(self._made)
-                os.close(fd)
-        finally:
-            self._lock.release()
-
-    def forget(self) -> None:
-        """Take nothing along into a child of fork."""
-        self._lock = threading.RLock()
-        self._depth, self._fd, self._made = 0, -1, []
-
-    def close(self) -> None:
-        """Close the copy that a child of fork has of the parent's descriptor."""
-        if self._fd >= 0:
-            os.close(self._fd)
-
-
-_folders: WeakValueDictionary[str, FolderLock] = WeakValueDictionary()
-
-
-def lock_folder(path: str, made: list[str], deadline: float | None, *, sync: bool) -> int:
-    """Lock a directory, made if there is none; its descriptor. `made` is told which were made, the deepest first.
-
-    deadline: when to give up, by `time.monotonic`, with StoreError; None waits for ever. sync: put those made on the disk: who
-    writes there finds that they are there, and would not know.
-    """
-    while True:
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            make_folders(path, made)
-            for folder in made if sync else ():
-                with suppress(FileNotFoundError):  # removed just now, being empty
-                    sync_folder(os.path.dirname(folder))
-            continue
-        try:
-            if deadline is None:
-                fcntl.flock(fd, fcntl.LOCK_EX)
-            else:
-                poll(partial(fcntl.flock, fd, fcntl.LOCK_EX | fcntl.LOCK_NB), path, deadline)
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(fd), os.stat(path)):
-                    settle_above(path)
-                    return fd
-        except BaseException:
-            os.close(fd)
-            raise
-        os.close(fd)  # removed, and perhaps made again, while we waited
-
-
-def own(folder: str, *, wait: bool = True) -> _Handle | None:
-    """Lock a directory that is there, for as long as the handle is open; None where somebody has it and `wait` is False.
-
-    Raises FileNotFoundError where it is gone.
-    """
-    handle = _Handle(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-    try:
-        fcntl.flock(handle.fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        handle.close()
-        return None
-    info = os.stat(folder)
-    if (info.st_dev, info.st_ino) != (handle.dev, handle.ino):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
-    return handle
-
-
-def make_folders(path: str, made: list[str]) -> None:
-    """Make a directory and those above it; `made` is told which, the deepest first. Another may be gone again at once."""
-    missing = []
-    while not os.path.isdir(path):
-        missing.append(path)
-        path = os.path.dirname(path)
-    for folder in reversed(missing):
-        try:
-            os.mkdir(folder)
-            made.insert(0, folder)
-        except FileExistsError:
-            if not os.path.isdir(folder):
-                raise
-        except FileNotFoundError:
-            return  # somebody has removed one above, being empty
-
-
-def remove_empty(folders: list[str]) -> None:
-    """Remove those of the directories that are empty; the deepest comes first."""
-    for folder in folders:
-        with suppress(OSError):
-            os.rmdir(folder)
-
-
-def remove_files(folder: str) -> None:
-    """Remove the file of locks of the array in `folder`, which is going to be removed itself."""
-    own = os.path.join(folder, OWN)
-    with suppress(OSError):
-        os.unlink(os.path.join(folder, FILE))
-    remove_empty([os.path.join(own, "locks"), own])
-
-
-# ---- for transactions -----------------------------------------------------------------------------------------------
-
-
-def poll(attempt: Callable[[], object], path: str, deadline: float) -> None:
-    """Call `attempt` until it does not say that somebody else has the lock; StoreError after the deadline."""
-    pause = _PAUSE_S
-    while True:
-        try:
-            attempt()
-            return
-        except (BlockingIOError, PermissionError) as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            if time.monotonic() > deadline:
-                raise StoreError(f"cannot lock {path!r}: others have kept it for too long", store=path) from error
-        time.sleep(pause)
-        pause = min(_LONGEST_S, 2 * pause)
-
-
-class Held:
-    """Arrays and directories locked as a whole, until `release`, by descriptors of its own.
-
-    So threads of this process are kept out too, unless they go by this object. timeout_s: how long to wait for others before
-    StoreError; there is no order in which everybody takes such locks, so two might wait for each other. Calls are to be made
-    one at a time; any thread may make them.
-    """
-
-    def __init__(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
-        self._arrays: dict[str, _Handle] = {}
-        self._folders: dict[str, _Handle] = {}
-        self._made: list[str] = []
-
-    @property
-    def arrays(self) -> list[str]:
-        """The files of locks that are held."""
-        return [*self._arrays]
-
-    def array(self, folder: str) -> None:
-        """Lock all chunks of the array in the directory `folder`, a real path."""
-        path = os.path.join(folder, FILE)
-        if path in self._arrays:
-            return
-        deadline = time.monotonic() + self._timeout_s
-        file = LockFile(path)
-        while True:
-            handle = open_file(path)
-            everything = _range(fcntl.F_WRLCK, 0, 0)  # of length 0: to the end, wherever that is
-            poll(partial(fcntl.fcntl, handle.fd, fcntl.F_OFD_SETLK, everything), path, deadline)
-            if file.is_current(handle):
-                self._arrays[path] = handle
-                return
-
-    def folder(self, folder: str) -> None:
-        """Lock the node in the directory `folder`, a real path, and its documents."""
-        if folder not in self._folders:
-            made: list[str] = []
-            deadline = time.monotonic() + self._timeout_s
-            self._folders[folder] = _Handle(lock_folder(folder, made, deadline, sync=True))
-            self._made[:0] = made
-
-    def mark(self, record: str) -> None:
-        """Say in the arrays' lock files where the record of a transaction is, for whoever comes after a crash."""
-        for handle in self._arrays.values():
-            os.pwrite(handle.fd, record.encode(), 0)
-
-    def unmark(self) -> None:
-        """Say that it is done."""
-        for handle in self._arrays.values():
-            os.ftruncate(handle.fd, 0)
-
-    def release(self) -> None:
-        """Give all back. Directories made for a lock go again if they are empty."""
-        remove_empty(self._made)
-        for handle in [*self._arrays.values(), *self._folders.values()]:
-            handle.close()
-        self._arrays.clear()
-        self._folders.clear()
-        self._made.clear()
 
 
 def _forget() -> None:
@@ -541,9 +383,6 @@ def _forget() -> None:
     for file in list(_files.values()):
         file.forget()
     _kept.clear()
-    for folder in list(_folders.values()):
-        folder.close()
-        folder.forget()
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 import stat
@@ -14,8 +13,8 @@ from typing import Any, ClassVar, TypeVar
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, StoreError
-from ndzarr.keys import OWN, check_folder, check_key, check_prefix, is_key
-from ndzarr.stores import filelocks, journal, local_remains, spelling, staging
+from ndzarr.keys import check_folder, check_key, check_prefix, is_key
+from ndzarr.stores import filelocks, folderlocks, journal, local_remains, spelling, staging
 from ndzarr.stores.base import Store, as_view, list_, node_lock_of
 from ndzarr.stores.connections import Scope
 from ndzarr.stores.files import (
@@ -29,6 +28,7 @@ from ndzarr.stores.files import (
     temp_name,
     write_all,
 )
+from ndzarr.stores.folderlocks import remove_folder
 from ndzarr.stores.overlay import Overlay
 from ndzarr.stores.remains import Remain
 
@@ -115,11 +115,10 @@ class LocalStore(Store):
         check_key(key)
         if not self.follow_symlinks:
             self._inside(key)
-        path = self._path(key)
-        if path is None:
-            return None
         try:
-            fd = os.open(path, _READ)
+            fd = self._opened(key)
+            if fd is None:
+                return None
             try:
                 return read_file(fd, range)
             finally:
@@ -129,6 +128,19 @@ class LocalStore(Store):
             return None
         except OSError as error:
             raise self._failed("read", key, error) from error
+
+    def _opened(self, key: Key) -> int | None:
+        """A descriptor of the file that holds a value; None where it is deleted, FileNotFoundError where there never was one."""
+        path = self._path(key)
+        if path is None:
+            return None
+        try:
+            return os.open(path, _READ)
+        except FileNotFoundError:
+            if path == self._prefix + key:
+                raise
+            # Staged by a transaction that another process has just put in place.
+            return os.open(self._prefix + key, _READ)
 
     def shortcut(self, most: int) -> Callable[[Key], Buffer | None] | None:
         if type(self) is not LocalStore or not self.follow_symlinks or most > TRUSTED_LENGTH:
@@ -157,11 +169,10 @@ class LocalStore(Store):
         check_key(key)
         if not self.follow_symlinks:
             self._inside(key)
-        path = self._path(key)
-        if path is None:
-            return None
         try:
-            fd = os.open(path, _READ)
+            fd = self._opened(key)
+            if fd is None:
+                return None
             try:
                 # Of the opened file, so that it is the tag of these bytes even when the name is replaced meanwhile.
                 info = os.fstat(fd)
@@ -187,7 +198,12 @@ class LocalStore(Store):
         if path is None:
             return None
         try:
-            return os.stat(path)
+            try:
+                return os.stat(path)
+            except FileNotFoundError:
+                if path == self._prefix + key:
+                    raise
+                return os.stat(self._prefix + key)  # see `_opened`
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -353,7 +369,7 @@ class LocalStore(Store):
             for name, deeper, is_link in self._entries(key + "/"):
                 self._delete_tree(f"{key}/{name}", deeper and not is_link)
             self._sweep(path)
-            if _remove_folder(path):
+            if remove_folder(path):
                 self._forget(path)
             elif config.current().durable:
                 sync_folder(path)
@@ -365,7 +381,7 @@ class LocalStore(Store):
     def _removed(self, key: Key, folder: str) -> None:
         """Tidy up after a removal in `folder`: the directories left empty go, up to the root, which stays."""
         while len(folder) > len(self.root):
-            if not _remove_folder(folder):
+            if not remove_folder(folder):
                 break
             self._forget(folder)
             folder = os.path.dirname(folder)
@@ -493,7 +509,7 @@ class LocalStore(Store):
         if staging.live and (scope := self._scope(key)) is not None:
             return staging.lock(scope[0], self._real_folder(folder), ".zarray")
         if self.writable and filelocks.AVAILABLE:
-            return filelocks.FolderLock.of(self._real_folder(folder))
+            return folderlocks.FolderLock(self._real_folder(folder))
         return node_lock_of(self.object_id(folder + slash + "node"))
 
     # ---- transactions --------------------------------------------------------------------------------
@@ -504,8 +520,8 @@ class LocalStore(Store):
         return staging.transaction(self._real_folder(""), self.url) if self.transactional else super().transaction()
 
     def settle(self, path: str = "") -> None:
-        folder = self._prefix + path if path else self.root
-        found = journal.settle_above(folder, change=self.writable, top=self.root if path else None)
+        top = self._real_folder("")
+        found = journal.settle_above(self._real_folder(path) if path else top, change=self.writable, top=top if path else None)
         self._overlays[:] = [*(old for old in self._overlays if old.holds), *found]
 
     def other_spelling(self, path: str) -> tuple[str, str] | None:
@@ -569,23 +585,6 @@ class LocalStore(Store):
                 store=self.url,
                 key=key,
             )
-
-
-def _remove_folder(folder: str) -> bool:
-    """Remove a directory that holds no keys; False where somebody has just written there, or it holds what is none of ours."""
-    try:
-        os.rmdir(folder)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            return False
-        try:
-            if os.listdir(folder) != [OWN]:
-                return False
-            filelocks.remove_files(folder)
-            os.rmdir(folder)
-        except OSError:
-            return False
-    return True
 
 
 def _leads_back(path: str, above: list_[str]) -> bool:

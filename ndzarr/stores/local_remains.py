@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from ndzarr.errors import StoreError
 from ndzarr.keys import OWN, TEMP_PREFIX
-from ndzarr.stores import filelocks, journal
+from ndzarr.stores import filelocks, folderlocks, journal
 from ndzarr.stores.files import is_leftover
 from ndzarr.stores.remains import Remain
 
@@ -123,7 +123,7 @@ def _transactions(root: str) -> Iterator[Remain]:
 def _transaction(folder: str, root: str) -> Remain | None:
     name = os.path.relpath(folder, root)
     try:
-        owner = filelocks.own(folder, wait=False)
+        owner = folderlocks.own(folder, wait=False)
     except (FileNotFoundError, NotADirectoryError):
         return None
     if owner is None:
@@ -135,7 +135,7 @@ def _transaction(folder: str, root: str) -> Remain | None:
     except OSError as error:
         return Remain("transaction", name, f"a transaction whose record cannot be read: {journal.reason(error)}", "error")
     finally:
-        owner.close()
+        owner.release()
     if record is None:
         what = "a transaction that was cut short before it had happened; nothing of it can be seen"
         return Remain("transaction", name, what, "warning", "remove what it has staged")

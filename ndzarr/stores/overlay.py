@@ -6,6 +6,7 @@ import errno
 import os
 
 from ndzarr.keys import is_key
+from ndzarr.stores.filelocks import DOCUMENTS
 
 
 class Overlay:
@@ -82,6 +83,11 @@ class Overlay:
             if any(is_key(name) and f"{inside}/{name}" not in self.files for name in names):
                 return True
         return False
+
+    def changes_in(self, folder: str) -> bool:
+        """Whether any file that stands in a folder, a real path, is staged or deleted."""
+        prefix = self.relative(folder) + "/" if len(folder) > len(self.root) else ""
+        return any(prefix + name in self.files for name in DOCUMENTS)
 
     def is_folder(self, path: str) -> bool:
         """Whether there are staged keys below a real path."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from ndzarr.errors import ArgumentError, StoreError
 from ndzarr.keys import OWN
-from ndzarr.stores import filelocks
+from ndzarr.stores import filelocks, folderlocks
 from ndzarr.stores.connections import Scope, entered, held, joined, scopes
 from ndzarr.stores.files import sync_file, sync_folder, temp_name, write_all
 from ndzarr.stores.journal import CREATE, FOLDER, RECORD, is_in, parents, reason, remove, roll_forward, write_record
@@ -40,7 +40,7 @@ class Staged:
 
     def __init__(self, root: str) -> None:
         self.overlay = Overlay(root)
-        self.held = filelocks.Held(TIMEOUT_S)
+        self.held = folderlocks.Held(TIMEOUT_S)
         self.root = root
         self._folder: str | None = None
         self._owner: Any = None
@@ -53,10 +53,10 @@ class Staged:
             transactions = os.path.join(self.root, FOLDER)
             folder = os.path.join(transactions, temp_name())
             while True:
-                filelocks.make_folders(transactions, self._made)
+                folderlocks.make_folders(transactions, self._made)
                 try:
                     os.mkdir(folder)
-                    self._owner = filelocks.own(folder)
+                    self._owner = folderlocks.own(folder)
                 except FileNotFoundError:  # removed just now by another transaction that ended
                     continue
                 break
@@ -67,18 +67,30 @@ class Staged:
         """A name for a staged file."""
         return os.path.join(self.folder, temp_name())
 
-    def hold(self, folder: str, name: str) -> None:
-        """Lock, until the end, whatever else locks `name` in a folder: its array as a whole, or the folder."""
+    def hold(self, folder: str, name: str) -> bool:
+        """Lock, until the end, whatever else locks `name` in a folder: its array as a whole, or the folder.
+
+        True where it is the folder, and was not locked before.
+        """
         found = None if name in filelocks.DOCUMENTS else filelocks.find(folder)
         try:
             if found is not None:
                 self.held.array(found[0].folder)
             elif not self._is_new_array(folder):  # of which nobody else knows
-                self.held.folder(folder)
+                return self.held.folder(folder)
+            return False
         except StoreError:
             raise
         except OSError as error:  # no room for the file of locks, or for the folder
             raise StoreError(f"cannot lock {folder!r} for a transaction: {reason(error)}", store=folder) from error
+
+    def give_back(self, folder: str) -> None:
+        """Give back the lock of a folder in which nothing was changed: whoever comes up from another node may wait for it."""
+        if not self.overlay.changes_in(folder) and folder not in self._arrays():
+            self.held.give_back(folder)
+
+    def _arrays(self) -> set[str]:
+        return {path[: -len(filelocks.FILE) - 1] for path in self.held.arrays}
 
     def _is_new_array(self, folder: str) -> bool:
         files, inside = self.overlay.files, self.overlay.relative(folder)
@@ -121,11 +133,13 @@ class Staged:
                 raise
             interrupted = error  # after it had happened: let it be seen, too
         try:
+            if isinstance(interrupted, OSError):
+                raise interrupted
             try:
-                roll_forward(self._folder)
+                roll_forward(self._folder, self.held.folders)
             except KeyboardInterrupt as error:
                 interrupted = error
-                roll_forward(self._folder)
+                roll_forward(self._folder, self.held.folders)
         except OSError as error:
             raise StoreError(
                 f"a transaction on {self.root!r} is recorded, but cannot be put in place: {reason(error)}; whoever opens the "
@@ -146,10 +160,14 @@ class Staged:
         self._release()
 
     def _release(self) -> None:
-        filelocks.remove_empty(self._made)
-        self.held.release()
-        if self._owner is not None:
-            self._owner.close()
+        try:
+            for folder in self._made:
+                with suppress(OSError):
+                    os.rmdir(folder)
+        finally:
+            self.held.release()
+            if self._owner is not None:
+                self._owner.release()
 
 
 # ---- scopes ---------------------------------------------------------------------------------------------------------
@@ -175,7 +193,7 @@ def transaction(root: str, url: str) -> Iterator[None]:
         with joined(outer, url):
             yield
         return
-    if filelocks.held_here():
+    if folderlocks.held_here():
         raise held(url)
     if any(type(identity) is _Root and scope.lives and is_in(identity.path, root) for identity, scope in scopes().items()):
         raise ArgumentError(
@@ -194,11 +212,16 @@ def transaction(root: str, url: str) -> Iterator[None]:
 def lock(scope: Scope[Staged], folder: str, name: str) -> Iterator[None]:
     """The lock of `name` in a folder, a real path, for code in a transaction: others are kept out until its end."""
     with scope.use() as staged:
-        staged.hold(folder, name)
+        first = staged.hold(folder, name)
     # A fixed number of locks among the transaction's own threads; those of chunks apart from those of nodes, held around them.
     kept = folder if name in filelocks.DOCUMENTS else f"\0{zlib.crc32(f'{folder}/{name}'.encode()) % 256}"
     with scope.key(kept):
-        yield
+        try:
+            yield
+        finally:
+            if first and scope.lives and scope.failed is None:
+                with scope.use() as staged:
+                    staged.give_back(folder)
 
 
 def put(scope: Scope[Staged], path: str, view: memoryview) -> None:
@@ -243,6 +266,8 @@ def _count(by: int) -> None:
     global live
     with _live_lock:
         live += by
+        # What a transaction has locked, threads that are not part of it may wait for while it waits for them.
+        filelocks.patience_s = TIMEOUT_S if live else None
 
 
 def _end(staged: Staged, keep: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,11 +33,11 @@ class Turns:
         return self._mine.count > 0
 
     @contextmanager
-    def shared(self) -> Iterator[None]:
-        """Let nobody be alone in the block."""
+    def shared(self, timeout_s: float) -> Iterator[None]:
+        """Let nobody be alone in the block; StoreError where somebody is for too long, who may be waiting for us."""
         with self._condition:
-            while self._alone:
-                self._condition.wait()
+            if not self._condition.wait_for(lambda: not self._alone, timeout_s):
+                raise StoreError(f"cannot take a lock: {self._name} has been running for {timeout_s} s")
             self._sharing += 1
         self._mine.count += 1
         try:
@@ -52,11 +51,9 @@ class Turns:
     @contextmanager
     def alone(self, timeout_s: float) -> Iterator[None]:
         """Let nobody share in the block; StoreError where others do for too long."""
-        deadline = time.monotonic() + timeout_s
         with self._condition:
-            while self._alone or self._sharing:
-                if not self._condition.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
-                    raise StoreError(f"cannot begin {self._name}: other threads have held locks for {timeout_s} s")
+            if not self._condition.wait_for(lambda: not self._alone and not self._sharing, timeout_s):
+                raise StoreError(f"cannot begin {self._name}: other threads have held locks for {timeout_s} s")
             self._alone = True
         try:
             yield

@@ -23,8 +23,8 @@ from ndzarr.errors import ArgumentError, NodeExistsError, NodeNotFoundError, Sto
 from ndzarr.keys import check_key, check_prefix, is_key
 from ndzarr.stores.base import Store, as_bytes, list_, node_lock_of, own_lock, span
 from ndzarr.stores.connections import Scope, any_scopes, entered, held as under_lock, joined, scope_of
-from ndzarr.stores.filelocks import make_folders
 from ndzarr.stores.files import absolute_path, remove_leftovers, sync_file, sync_folder, temp_name, write_all
+from ndzarr.stores.folderlocks import FolderLock, make_folders
 from ndzarr.stores.pread import read_at
 from ndzarr.stores.remains import Remain
 from ndzarr.stores.turns import Turns
@@ -169,8 +169,8 @@ class ZipStore(Store):
 
     def list(self, prefix: str = "") -> Iterable[Key]:
         check_prefix(prefix)
+        archive, pending = self._seen()
         with self._lock:
-            archive, pending = self._seen()
             changed = dict(pending)
         keys = [k for k in archive.members if k.startswith(prefix) and k not in changed]
         keys += [k for k, held in changed.items() if k.startswith(prefix) and held.nbytes is not None]
@@ -254,7 +254,7 @@ class ZipStore(Store):
         elif self._pid != os.getpid():
             yield  # a child of fork changes nothing
         else:
-            with self._turns.shared(), lock:
+            with self._turns.shared(TIMEOUT_S), lock:
                 yield
 
     @contextmanager
@@ -303,27 +303,24 @@ class ZipStore(Store):
             folder = os.path.dirname(self.path)
             temp = os.path.join(folder, temp_name())
             durable = config.current().durable
+            interrupted: BaseException | None = None
+            written = False
             try:
-                if _identity(self.path) != archive.identity:
-                    raise StoreError(
-                        f"cannot write {self.path!r}: another writer has changed it since it was opened",
-                        store=self.url,
-                    )
+                self._check_unchanged(archive)
                 self._made_folder()
                 remove_leftovers(folder)
                 try:
                     _write_archive(temp, archive, pending, self.path, durable)
-                    os.replace(temp, self.path)
-                except BaseException:
-                    with suppress(OSError):
-                        os.unlink(temp)
-                    raise
-                if durable:
-                    for changed in (folder, *(os.path.dirname(made) for made in self._made)):
-                        sync_folder(changed)
-                    self._made.clear()
-                # Readers that still use the old archive keep it open by their reference.
-                self._state = (_Archive.read(self.path, self.url), {})
+                    written = True
+                    with FolderLock(folder):  # two that look at the same moment would both find nothing changed
+                        self._check_unchanged(archive)
+                        os.replace(temp, self.path)
+                except BaseException as error:
+                    if not written or os.path.lexists(temp):
+                        with suppress(OSError):
+                            os.unlink(temp)
+                        raise
+                    interrupted = error  # when it had happened
             except StoreError:
                 raise
             except Exception as error:  # a member to be copied may be damaged, in any of many ways
@@ -331,7 +328,25 @@ class ZipStore(Store):
                     f"cannot write the archive {self.path!r}: {type(error).__name__}: {error}; the old one stands",
                     store=self.url,
                 ) from error
-            self._spill, self._held, self._dirty = None, 0, False
+            try:
+                if durable:
+                    for changed in (folder, *(os.path.dirname(made) for made in self._made)):
+                        sync_folder(changed)
+                    self._made.clear()
+            except OSError as error:
+                raise StoreError(
+                    f"the archive {self.path!r} is written, but may not be on the disk: {error}", store=self.url
+                ) from error
+            finally:
+                # Readers that still use the old archive keep it open by their reference.
+                self._state = (_Archive.read(self.path, self.url), {})
+                self._spill, self._held, self._dirty = None, 0, False
+            if interrupted is not None:
+                raise interrupted
+
+    def _check_unchanged(self, archive: _Archive) -> None:
+        if _identity(self.path) != archive.identity:
+            raise StoreError(f"cannot write {self.path!r}: another writer has changed it since it was opened", store=self.url)
 
     def _made_folder(self) -> str:
         """The folder of the archive, made if there is none."""
