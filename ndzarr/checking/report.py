@@ -67,8 +67,8 @@ class Report:
     """What `ndzarr.check` found in a store; `print(report)` says it in words.
 
     groups, arrays, chunks, nbytes: what was looked at; a shard is one chunk here. decoded: whether every chunk was decoded.
-    findings: the first of each kind, the worst kinds first. totals: how many there are of each (kind, level) all told, and
-    `left` how many of those are wrong still. repair: whether it was to be repaired.
+    findings: the worst kinds first, the first 10,000 of each. totals: how many there are of each kind, and of each level; left:
+    how many of each level are wrong still. repair: whether it was to be repaired.
     """
 
     store: str
@@ -88,11 +88,6 @@ class Report:
     def ok(self) -> bool:
         """Whether nothing is wrong, or nothing any more."""
         return not self.left["error"] and not self.left["warning"]
-
-    @property
-    def lost(self) -> int:
-        """How many chunks, documents and objects cannot be read, or could not before they were set aside."""
-        return sum(1 for finding in self.findings if finding.level == "error")
 
     def to_json(self) -> str:
         """All of it as one JSON document."""
