@@ -33,7 +33,7 @@ def fuzz(*arguments: str) -> tuple[int, Any, str]:
 def test_damaged_inputs(group: str, record_property: Callable[[str, object], None]) -> None:
     code, totals, told = fuzz("--group", group, "--count", "5000")
     assert (code, totals["failed"]) == (0, {}), told
-    assert totals["inputs"] >= 4900
+    assert totals["inputs"] >= 5000
     record_property(
         "count: damaged inputs, none of which crashed, hung or gave wrong values under a checksum", totals["inputs"]
     )
@@ -43,7 +43,7 @@ def test_damaged_inputs(group: str, record_property: Callable[[str, object], Non
 def test_a_million_damaged_inputs(record_property: Callable[[str, object], None]) -> None:
     code, totals, told = fuzz("--count", "1000000", "--seed", "1")
     assert (code, totals["failed"]) == (0, {}), told
-    assert totals["inputs"] > 990_000
+    assert totals["inputs"] >= 1_000_000
     record_property(
         "count: damaged inputs, none of which crashed, hung or gave wrong values under a checksum", totals["inputs"]
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -27,7 +28,7 @@ def drawn(group: str, count: int) -> list[Task]:
         some = subjects(name)
         share = sum(subject.share for subject in some)
         part = count * (SHARES[name] if group == "all" else 1.0)
-        found += [Task(subject, 0, max(subject.ways, round(part * subject.share / share))) for subject in some]
+        found += [Task(subject, 0, max(subject.ways, math.ceil(part * subject.share / share))) for subject in some]
     return found
 
 
