@@ -287,7 +287,7 @@ def peer3() -> list[str]:
 # ---- where there can be none ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["EROFS", "EACCES", "ENOLCK", "ENOTSUP"])
+@pytest.fixture(params=["EROFS", "EPERM", "ENOLCK", "ENOTSUP"])
 def refusal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A file system without locks."""
     number = getattr(errno, request.param)
@@ -383,7 +383,7 @@ def test_a_mark_is_seen_before_a_lock_is_given_out(z: Any, monkeypatch: pytest.M
     held.release()
     seen = []
 
-    def settle(record: str) -> None:
+    def settle(path: str, record: str) -> None:
         seen.append(record)
         os.truncate(Path(folder) / STRIPES, 0)
 

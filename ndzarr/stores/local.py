@@ -130,7 +130,7 @@ class LocalStore(Store):
             raise self._failed("read", key, error) from error
 
     def _opened(self, key: Key) -> int | None:
-        """A descriptor of the file that holds a value; None where it is deleted, FileNotFoundError where there never was one."""
+        """A descriptor of the file that holds a value; None where it is deleted. FileNotFoundError where there is none."""
         path = self._path(key)
         if path is None:
             return None

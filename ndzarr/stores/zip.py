@@ -334,9 +334,7 @@ class ZipStore(Store):
                         sync_folder(changed)
                     self._made.clear()
             except OSError as error:
-                raise StoreError(
-                    f"the archive {self.path!r} is written, but may not be on the disk: {error}", store=self.url
-                ) from error
+                raise StoreError(f"{self.path!r} is written, but may not be on the disk: {error}", store=self.url) from error
             finally:
                 # Readers that still use the old archive keep it open by their reference.
                 self._state = (_Archive.read(self.path, self.url), {})
