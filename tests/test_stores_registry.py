@@ -246,7 +246,9 @@ def test_what_is_missing_is_listed() -> None:
 def test_stores_are_listed() -> None:
     found = stores()
     assert {"fault", "file", "mapping", "memory", "zip"} <= set(found)
-    assert found["file"] == StoreInfo("file", LocalStore, found["file"].description, tagged=True, exclusive=True, transactional=True)
+    assert found["file"] == StoreInfo(
+        "file", LocalStore, found["file"].description, tagged=True, exclusive=True, transactional=True
+    )
     assert found["memory"].conditional
     assert found["fault"].cls is FaultStore
     assert all(info.description and info.error is None for info in found.values())

@@ -26,6 +26,8 @@ import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from operator import call
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
@@ -178,22 +180,17 @@ class LockFile:
         """The directory of the array."""
         return self.path[: -len(FILE) - 1]
 
-    def lock(self, byte: int) -> Handle:
-        """Wait for a byte; what to give to `unlock`. The caller holds its stripe."""
+    def lock(self, byte: int, hold: _Hold) -> None:
+        """Wait for a byte; `hold` is told by which handle, before it is locked. The caller holds its stripe."""
         while True:
-            handle = self._handle or self._opened()
-            try:
-                # Inside: Ctrl-C may come when the system has given the lock already. To give back what one has not is no error.
-                if patience_s is None:
-                    fcntl.fcntl(handle.fd, fcntl.F_OFD_SETLKW, _range(fcntl.F_WRLCK, byte, 1))
-                else:
-                    wait("byte", handle, self.path, byte)
-                if self.is_current(handle):
-                    return handle
-                self._handle = None
-            except BaseException:
-                unlock(handle, byte)
-                raise
+            handle = hold.handle = self._handle or self._opened()
+            if patience_s is None:
+                fcntl.fcntl(handle.fd, fcntl.F_OFD_SETLKW, _range(fcntl.F_WRLCK, byte, 1))
+            else:
+                wait("byte", handle, self.path, byte)
+            if self.is_current(handle):
+                return
+            self._handle = None
             unlock(handle, byte)
 
     def is_current(self, handle: Handle) -> bool:
@@ -302,53 +299,71 @@ class ChunkLock:
     __slots__ = ("_byte", "_file", "_held", "_stripe")
 
     def __init__(self, file: LockFile, name: str) -> None:
+        self._held: list[_Hold] = []
         self._file = file
         self._byte = _CHUNKS + zlib.crc32(name.encode())
         # By the byte, not by the name: two names may share a byte, and one thread must not give back what another holds.
         self._stripe: Any = stripe(file.salt ^ self._byte)
-        self._held: list[Handle | None] = []
+
+    # Ctrl-C may come between any two lines here, and neither the byte nor the stripe may stay locked then. So it is noted what
+    # is held before it is, what gives it back may begin again, and two steps that may not come apart are one call, of `map`.
 
     def __enter__(self) -> None:
-        self._stripe.acquire()
+        hold = _Hold()
+        list(map(call, (self._stripe.acquire, partial(self._held.append, hold))))
         try:
-            depths = self._file.depths
-            depth = depths.get(self._byte, 0)
-            handle = None if depth else self._locked()
-            depths[self._byte] = depth + 1
-            self._held.append(handle)
+            hold.depth = self._file.depths.get(self._byte, 0)
+            if not hold.depth:
+                self._lock(hold)
+            self._file.depths[self._byte] = hold.depth + 1
         except BaseException:
-            self._stripe.release()
+            self._leave(hold)
             raise
 
-    def _locked(self) -> Handle | None:
-        exclusive = config.current().exclusive
-        if exclusive is False:
-            return None
+    def _lock(self, hold: _Hold) -> None:
+        if config.current().exclusive is False:
+            return
         try:
-            return self._file.lock(self._byte)
+            self._file.lock(self._byte, hold)
         except FileNotFoundError:
-            return None  # the array is gone, and with it all that could be lost
+            pass  # the array is gone, and with it all that could be lost
         except OSError as error:
             refused(self._file.path, error)
-            return None
 
     def __exit__(self, *exc: object) -> None:
-        handle = self._held.pop()
-        depths = self._file.depths
+        hold = self._held[-1]
         try:
-            depth = depths.pop(self._byte, 1) - 1
-            if depth:
-                depths[self._byte] = depth
-            if handle is not None:
-                unlock(handle, self._byte)
-        finally:
-            self._stripe.release()
+            self._leave(hold)
+        except BaseException:
+            self._leave(hold)
+            raise
+
+    def _leave(self, hold: _Hold) -> None:
+        if hold not in self._held:
+            return
+        if hold.handle is not None:
+            unlock(hold.handle, self._byte)
+        if hold.depth:
+            self._file.depths[self._byte] = hold.depth
+        elif hold.depth == 0:
+            self._file.depths.pop(self._byte, None)
+        list(map(call, (self._held.pop, self._stripe.release)))
 
     def __del__(self) -> None:
         # Entered, and not left: Ctrl-C came when `__exit__` was about to begin.
         while self._held:
             with suppress(RuntimeError):  # another thread collects it: that cannot give back the first one's stripe
-                self.__exit__()
+                self._leave(self._held[-1])
+
+
+class _Hold:
+    """What one `with` has of a byte: how often its thread had it before, and by which handle it is locked, if by any."""
+
+    __slots__ = ("depth", "handle")
+
+    def __init__(self) -> None:
+        self.depth: int | None = None
+        self.handle: Handle | None = None
 
 
 def held_here() -> bool:

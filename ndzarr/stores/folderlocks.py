@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from operator import call
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -62,26 +63,29 @@ class FolderLock:
     The directory is made if there is none, and goes again with the lock if nothing was put into it.
     """
 
-    __slots__ = ("_entered", "_folder", "_lock", "_pid")
+    __slots__ = ("_folder", "_held", "_lock", "_pid")
 
     def __init__(self, path: str) -> None:
-        with _table_lock:
-            self._folder = _folders.setdefault(path, _Folder(path))
-        self._entered = 0
+        #: For each `with`, how often its thread had the lock before.
+        self._held: list[int] = []
         self._lock: Any = None
         self._pid = 0
+        with _table_lock:
+            self._folder = _folders.setdefault(path, _Folder(path))
+
+    # For Ctrl-C see `ChunkLock`.
 
     def __enter__(self) -> None:
         folder = self._folder
         self._lock, self._pid = folder.lock, os.getpid()
-        self._lock.acquire()
+        list(map(call, (self._lock.acquire, lambda: self._held.append(folder.depth))))
+        count = len(self._held)
         try:
             if not folder.depth and AVAILABLE and config.current().exclusive is not False:
                 self._take(folder)
-            folder.depth += 1
-            self._entered += 1
+            folder.depth = self._held[-1] + 1
         except BaseException:
-            self._lock.release()
+            self._leave(count)
             raise
 
     def _take(self, folder: _Folder) -> None:
@@ -94,32 +98,41 @@ class FolderLock:
             refused(folder.path, error)
 
     def __exit__(self, *exc: object) -> None:
-        self._entered -= 1
-        if self._pid != os.getpid():
-            return  # a child of fork, which has none of it
-        folder = self._folder
+        count = len(self._held)
         try:
-            folder.depth -= 1
-            if not folder.depth:
-                handle, made = folder.handle, folder.made
-                folder.handle, folder.made = None, []
-                try:
-                    for place in made:
-                        if place == folder.path:
-                            _remove(place)
-                        else:
-                            remove_folder(place)
-                finally:
-                    if handle is not None:
-                        handle.release()
-        finally:
-            self._lock.release()
+            self._leave(count)
+        except BaseException:
+            self._leave(count)
+            raise
+
+    def _leave(self, count: int) -> None:
+        if len(self._held) != count:
+            return
+        if self._pid != os.getpid():  # a child of fork, which has none of it
+            self._held.pop()
+            return
+        folder = self._folder
+        folder.depth = self._held[-1]
+        if not folder.depth:
+            handle, made = folder.handle, folder.made
+            try:
+                for place in made:
+                    if place == folder.path:
+                        _remove(place)
+                    else:
+                        remove_folder(place)
+            finally:
+                folder.made = []
+                if handle is not None:
+                    handle.release()
+                folder.handle = None
+        list(map(call, (self._held.pop, self._lock.release)))
 
     def __del__(self) -> None:
         # Entered, and not left: Ctrl-C came when `__exit__` was about to begin.
-        while self._entered:
+        while self._held:
             with suppress(RuntimeError):  # another thread collects it: that cannot give back the first one's lock
-                self.__exit__()
+                self._leave(len(self._held))
 
 
 def held_here() -> bool:
