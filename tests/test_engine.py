@@ -386,7 +386,7 @@ def busy():
 thread = threading.Thread(target=busy)
 thread.start()
 try:
-    for _ in range(30):
+    for _ in range(100):
         child = os.fork()
         if child == 0:
             try:

@@ -325,10 +325,11 @@ class ChunkLock:
             return
         try:
             self._file.lock(self._byte, hold)
-        except FileNotFoundError:
-            pass  # the array is gone, and with it all that could be lost
         except OSError as error:
-            refused(self._file.path, error)
+            hold.handle = None  # the system has refused it
+            # Where the array is gone, so is all that could be lost.
+            if not isinstance(error, FileNotFoundError):
+                refused(self._file.path, error)
 
     def __exit__(self, *exc: object) -> None:
         hold = self._held[-1]
