@@ -195,10 +195,11 @@ def plant_transaction(place: Place, *, recorded: bool = False) -> bool:
         return False
     folder = place.target / journal.FOLDER / f"{TEMP_PREFIX}{HOST}-{DEAD}-1"
     folder.mkdir(parents=True)
-    (folder / "staged").write_bytes((place.target / "raw" / place.at(1, 1)).read_bytes())
+    staged = folder / f"{TEMP_PREFIX}{HOST}-{DEAD}-2"
+    staged.write_bytes((place.target / "raw" / place.at(1, 1)).read_bytes())
     if recorded:
         overlay = Overlay(os.path.realpath(place.target))
-        overlay.put(f"{overlay.root}/raw/{place.at(0, 0)}", str(folder / "staged"))
+        overlay.put(f"{overlay.root}/raw/{place.at(0, 0)}", str(staged))
         journal.write_record(str(folder), overlay, [])
         (folder / "record.new").rename(folder / "record")
     return True

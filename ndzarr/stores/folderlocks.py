@@ -117,10 +117,10 @@ class FolderLock:
             handle, made = folder.handle, folder.made
             try:
                 for place in made:
-                    if place == folder.path:
-                        _remove(place)
-                    else:
-                        remove_folder(place)
+                    gone = _remove(place) if place == folder.path else remove_folder(place)
+                    if gone and config.current().durable:
+                        with suppress(FileNotFoundError):
+                            sync_folder(os.path.dirname(place))
             finally:
                 folder.made = []
                 if handle is not None:
