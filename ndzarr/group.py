@@ -448,6 +448,11 @@ class Group(Node, MutableMapping[str, Any]):
     def __repr__(self) -> str:
         return display.group_repr(self)
 
+    def _repr_html_(self) -> str:
+        from ndzarr import notebook  # of no use where there is no notebook
+
+        return notebook.group_html(self)
+
 
 class _Items(ItemsView[str, Any]):
     """`Group.items()`: the mixin's own would look up each name by itself."""

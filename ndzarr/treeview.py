@@ -104,7 +104,7 @@ def _html(branch: Branch, full: bool) -> Iterator[str]:
 
 def tree(group: Group, found: Iterable[tuple[str, Any]]) -> Tree:
     """The tree of a group and of (relative path, node or why there is none), each after the group that it is in."""
-    root = Branch(group.path or "/", rows=_attributes(group))
+    root = Branch(group.path or "/", rows=attribute_rows(group))
     branches = {"": root}
     for path, node in found:
         above, _, name = path.rpartition("/")
@@ -117,7 +117,7 @@ def _branch(name: str, node: Any) -> Branch:
     if isinstance(node, MetadataError):
         return Branch(name, f"[cannot be opened: {_short(str(node))}]", group=False, damaged=True)
     if not hasattr(node, "shape"):
-        return Branch(name, rows=_attributes(node))
+        return Branch(name, rows=attribute_rows(node))
     chunks, shards = display.grid_lengths(node)
     rows = [("chunks", chunks)]
     if shards is not None:
@@ -125,11 +125,12 @@ def _branch(name: str, node: Any) -> Branch:
     if node.dimension_names is not None:
         rows.append(("dimensions", ", ".join("-" if axis is None else axis for axis in node.dimension_names)))
     rows += [("fill value", _short(display.format_scalar(node.fill_value)))]
-    rows += [("codecs", display.format_codecs(node.metadata.codecs) or "none"), *_attributes(node)]
+    rows += [("codecs", display.format_codecs(node.metadata.codecs) or "none"), *attribute_rows(node)]
     return Branch(name, f"{node.shape} {display.format_dtype(node.dtype)}", rows, group=False)
 
 
-def _attributes(node: Any) -> list[tuple[str, str]]:
+def attribute_rows(node: Any) -> list[tuple[str, str]]:
+    """(name, value) of each attribute, cut to what can be taken in."""
     return [(f"attrs[{name!r}]", _short(repr(value))) for name, value in node.attrs.items()]
 
 

@@ -452,6 +452,17 @@ class ZArray(Node, DuckArray):
     def __repr__(self) -> str:
         return display.array_repr(self)
 
+    def _repr_html_(self) -> str:
+        from ndzarr import notebook  # of no use where there is no notebook
+
+        return notebook.array_html(self)
+
+    def _repr_inline_(self, max_width: int) -> str:
+        """For xarray's own repr."""
+        from ndzarr import notebook
+
+        return notebook.inline(self, max_width)
+
 
 class Indexer:
     """`z.oindex`, `z.vindex` or `z.blocks`: the same array under other rules of indexing, for reading and writing."""
