@@ -268,7 +268,8 @@ def test_flags_locks_and_identity_are_the_inner_store_s(tmp_path: Path) -> None:
         for flag in ("writable", "conditional", "tagged", "batched", "exclusive", "transactional"):
             assert getattr(store, flag) == getattr(inner, flag)
         assert store.object_id("a") == inner.object_id("a")
-        assert store.lock("a") is inner.lock("a")
+        lock, own = store.lock("a"), inner.lock("a")
+        assert lock is own or lock._folder is own._folder
         assert store.url == f"fault:{inner.url}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -177,7 +178,18 @@ def test_one_object_has_one_identity_and_one_lock(tmp_path: Path) -> None:
     whole = LocalStore(tmp_path)
     below, rooted = PrefixStore(whole, "a/b"), LocalStore(tmp_path / "a" / "b")
     assert below.object_id("c") == whole.object_id("a/b/c") == rooted.object_id("c") == ReadOnlyStore(below).object_id("c")
-    assert below.lock("c") is whole.lock("a/b/c") is PrefixStore(PrefixStore(whole, "a"), "b").lock("c")
+    for other in (below, rooted, PrefixStore(PrefixStore(whole, "a"), "b"), ReadOnlyStore(below)):
+        entered = threading.Event()
+        with whole.lock("a/b/c"):
+            thread = threading.Thread(target=_enter, args=(other, entered))
+            thread.start()
+            assert not entered.wait(0.05)
+        thread.join()
+
+
+def _enter(store: Store, entered: threading.Event) -> None:
+    with store.lock("c"):
+        entered.set()
 
 
 @pytest.mark.parametrize("wrap", [*WRAPPERS.values(), ReadOnlyStore], ids=[*WRAPPERS, "readonly"])

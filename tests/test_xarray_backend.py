@@ -274,7 +274,7 @@ def test_a_stored_array_inside_a_variable(view: bool) -> None:
     store.clear()
     assert "y: 4" in repr(made)
     made._repr_html_()
-    assert not store.calls()
+    assert set(store.counts) <= {"list", "size"}  # which chunks there are, and how large; none is read
     np.testing.assert_array_equal(made.compute().values, a)
     np.testing.assert_array_equal((made + 1).values, a + 1)
     np.testing.assert_allclose(made.mean("y").values, a.mean(axis=0))

@@ -272,19 +272,20 @@ def settle(folder: str, *, change: bool = True) -> Overlay | None:
 
 def settle_above(folder: str, *, change: bool = True, top: str | None = None) -> list[Overlay]:
     """`settle` for all transactions in a folder, a real path, and those above it, up to `top`; the overlays that remain."""
-    overlays = []
-    own = os.path.join(folder, OWN)
-    if change and os.access(own, os.F_OK) and not os.access(os.path.join(own, "locks"), os.F_OK):
+    # Asked for whenever a store is opened, so without `os.path`, which takes as long as the calls of the system.
+    overlays: list[Overlay] = []
+    access = os.access
+    own = f"{folder}/{OWN}"
+    if change and access(own, os.F_OK) and not access(f"{own}/locks", os.F_OK):
         with suppress(OSError):
             os.rmdir(own)  # left by a kill between the making of two folders
     while True:
-        transactions = os.path.join(folder, FOLDER)
-        if os.access(transactions, os.F_OK):
+        transactions = f"{folder}/{FOLDER}"
+        if access(transactions, os.F_OK):
             overlays += _settle_all(transactions, change)
-        above = os.path.dirname(folder)
-        if above == folder or folder == top:
+        if folder == top or folder in ("", "/"):
             return overlays
-        folder = above
+        folder = folder.rpartition("/")[0]
 
 
 def _settle_all(transactions: str, change: bool) -> list[Overlay]:
