@@ -856,7 +856,7 @@ print(mixed, int(r.attrs["n"]))
 """
 
 
-@pytest.mark.parametrize("rounds", [100, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [40, pytest.param(1000, marks=pytest.mark.slow)])
 def test_killed_at_random_times(tmp_path: Path, rounds: int, record_property: Any) -> None:
     """16 chunks and an attribute together: of 100 such writes without transactions zarr-python mixed 21, tensorstore 34."""
     ran = subprocess.run(

@@ -288,7 +288,7 @@ print(json.dumps({name: int(n) for name, n in {**counts, "left": left, "after": 
 """
 
 
-@pytest.mark.parametrize("rounds", [100, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [40, pytest.param(1000, marks=pytest.mark.slow)])
 def test_killed_at_random_times(tmp_path: Path, rounds: int, record_property: Callable[[str, object], None]) -> None:
     """zarr-python leaves 40 of 40 archives that it was writing to in such a way that nobody can open them."""
     (tmp_path / "in").mkdir()
