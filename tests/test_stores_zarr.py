@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -424,6 +425,25 @@ def test_delete_of_a_folder_removes_nothing(tmp_path: Path) -> None:
         assert list(store.list()) == ["a/b"]
         assert not store.exists("a")
         assert store.size("a") is None
+
+
+@pytest.mark.parametrize("held", ["lock", "lock_node"])
+def test_a_store_of_ours_on_the_same_directory_waits(tmp_path: Path, held: str) -> None:
+    z = ndzarr.create_array(tmp_path, shape=(4,), chunks=(2,), dtype="i4", compressor=None)
+    z[:] = 1
+    key = "c/0" if held == "lock" else "zarr.json"
+    entered = threading.Event()
+
+    def enter() -> None:
+        with getattr(ndzarr.LocalStore(tmp_path), held)(key):
+            entered.set()
+
+    thread = threading.Thread(target=enter)
+    with getattr(ZarrPythonStore(LocalStore(tmp_path)), held)(key):
+        thread.start()
+        assert not entered.wait(0.05)
+    thread.join()
+    assert entered.is_set()
 
 
 def test_locks_are_those_of_the_directory(tmp_path: Path) -> None:

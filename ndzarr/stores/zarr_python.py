@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,6 +61,8 @@ class ZarrPythonStore(Store):
         self._inner = inner
         root = getattr(inner, "root", None)
         self._root: Path | None = root if isinstance(root, Path) else None
+        #: The same directory as a store of ours, for its locks and identities.
+        self._local = None if self._root is None else LocalStore(self._root, readonly=not self.writable)
         #: Of FsspecStore: its file system tells files from directories, which zarr-python's interface does not.
         self._fs: Any = inner.fs if callable(getattr(getattr(inner, "fs", None), "_ls", None)) else None
         # Synchronous methods save the way over the loop. Only of zarr-python's own classes: a subclass that changed `get`
@@ -391,10 +393,18 @@ class ZarrPythonStore(Store):
         base = str(self._inner.path).rstrip("/")
         return f"{base}/{key}" if base and key else base or key
 
+    # A handle on a directory, and a LocalStore on it, are to keep each other out.
+
+    def lock(self, key: Key) -> AbstractContextManager[Any]:
+        return super().lock(key) if self._local is None else self._local.lock(key)
+
+    def lock_node(self, key: Key) -> AbstractContextManager[Any]:
+        return super().lock_node(key) if self._local is None else self._local.lock_node(key)
+
     def object_id(self, key: Key) -> Hashable:
         inner = self._inner
-        if self._root is not None:
-            return LocalStore(self._root).object_id(key)  # as a LocalStore of ours on the same directory
+        if self._local is not None:
+            return self._local.object_id(key)
         if self._fs is not None:
             return (hash(self._fs), self._path(key))
         held = getattr(inner, "_store_dict", inner)  # which read-only copies of a MemoryStore share
