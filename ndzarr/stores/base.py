@@ -263,7 +263,7 @@ class Store(ABC):
 
     def _failed(self, what: str, key: Key, error: BaseException) -> StoreError:
         """The StoreError to raise from `error` when `what` ("read", "write" ...) failed on `key`."""
-        return StoreError(f"cannot {what} {key!r} in {self.url}: {_reason(error)}", store=self.url, key=key)
+        return StoreError(f"cannot {what} {key!r} in {self.url}: {reason(error)}", store=self.url, key=key)
 
     def _must_write(self, key: Key) -> None:
         """Raise ReadOnlyError unless `writable`."""
@@ -271,7 +271,8 @@ class Store(ABC):
             raise ReadOnlyError(f"cannot change {key!r}: {self.url} is open for reading only", store=self.url, key=key)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """What went wrong, in a few words."""
     strerror = getattr(error, "strerror", None)  # without the file's name, which OSError would repeat
     return f"{type(error).__name__}: {strerror or error}"
 

@@ -261,9 +261,14 @@ def remove_files(folder: str) -> None:
     above = os.path.join(folder, OWN)
     with suppress(OSError):
         os.unlink(os.path.join(folder, FILE))
-    for place in (os.path.join(above, "locks"), above):
+    remove_own(os.path.join(above, "locks"), above)
+
+
+def remove_own(*folders: str) -> None:
+    """Remove those of our own folders that are empty, the deepest first: nobody locks these as nodes."""
+    for folder in folders:
         with suppress(OSError):
-            os.rmdir(place)
+            os.rmdir(folder)
 
 
 # ---- for transactions -----------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from contextlib import suppress
 from ndzarr.errors import StoreError
 from ndzarr.keys import OWN, TEMP_PREFIX, is_key
 from ndzarr.stores import filelocks, folderlocks
+from ndzarr.stores.base import reason
 from ndzarr.stores.files import BINARY, read_file, sync_file, sync_folder, write_all
 from ndzarr.stores.overlay import Overlay
 
@@ -35,11 +36,6 @@ _MOST_BYTES = 1 << 30
 def is_in(path: str, root: str) -> bool:
     """Whether a real path is that directory, or below it."""
     return path == root or path.startswith(root.rstrip("/") + "/")
-
-
-def reason(error: BaseException) -> str:
-    """What went wrong, in a few words."""
-    return f"{type(error).__name__}: {getattr(error, 'strerror', None) or error}"
 
 
 # ---- records --------------------------------------------------------------------------------------------------------
@@ -147,6 +143,11 @@ def roll_forward(folder: str, held: Collection[str] = ()) -> None:
     root = os.path.realpath(root_of(folder))
     places = {os.path.join(root, key): os.path.join(folder, staged) for key, staged in changes.items() if staged is not None}
     wanted = {os.path.dirname(path) for path in places}
+    stay = {root}
+    for place in wanted:
+        while place not in stay:
+            stay.add(place)
+            place = os.path.dirname(place)
     touched = set()
     for key, staged in changes.items():
         if staged is None:
@@ -157,7 +158,7 @@ def roll_forward(folder: str, held: Collection[str] = ()) -> None:
     # Before anything is put in place, which may be where a folder was; but not those that something is put into, which may be
     # locked.
     for place in sorted(touched, key=len, reverse=True):
-        touched.add(_remove_empty_up(place, root, wanted, held))
+        touched.add(_remove_empty_up(place, stay, held))
     # On the disk before anything is renamed into them: else a file might be gone from its old place, and not be in its new one.
     _make_synced(wanted)
     for path, source in places.items():
@@ -204,11 +205,9 @@ def _make_synced(folders: set[str]) -> None:
             sync_folder(place)
 
 
-def _remove_empty_up(place: str, root: str, wanted: Collection[str], held: Collection[str]) -> str:
+def _remove_empty_up(place: str, stay: Collection[str], held: Collection[str]) -> str:
     """Remove a folder that is empty, and those above that are then; the first that stays."""
-    while len(place) > len(root) and not any(is_in(path, place) for path in wanted):
-        if not folderlocks.remove_folder(place, mine=place in held):
-            break
+    while place not in stay and folderlocks.remove_folder(place, mine=place in held):
         place = os.path.dirname(place)
     return place
 
@@ -224,11 +223,8 @@ def remove(folder: str) -> None:
         for name in os.listdir(folder):
             if name.startswith(TEMP_PREFIX) or name == RECORD + ".new":
                 os.unlink(os.path.join(folder, name))
-        os.rmdir(folder)
     transactions = os.path.dirname(folder)
-    for place in (transactions, os.path.dirname(transactions)):
-        with suppress(OSError):
-            os.rmdir(place)
+    folderlocks.remove_own(folder, transactions, os.path.dirname(transactions))
 
 
 # ---- recovery -------------------------------------------------------------------------------------------------------
@@ -277,8 +273,7 @@ def settle_above(folder: str, *, change: bool = True, top: str | None = None) ->
     access = os.access
     own = f"{folder}/{OWN}"
     if change and access(own, os.F_OK) and not access(f"{own}/locks", os.F_OK):
-        with suppress(OSError):
-            os.rmdir(own)  # left by a kill between the making of two folders
+        folderlocks.remove_own(own)  # left by a kill between the making of two folders
     while True:
         transactions = f"{folder}/{FOLDER}"
         if access(transactions, os.F_OK):
@@ -309,9 +304,7 @@ def _settle_all(transactions: str, change: bool) -> list[Overlay]:
         except OSError as error:
             raise StoreError(f"cannot finish the transaction in {folder!r}: {reason(error)}", store=folder) from error
     if not names and change:
-        for place in (transactions, own):
-            with suppress(OSError):
-                os.rmdir(place)
+        folderlocks.remove_own(transactions, own)
     return overlays
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from ndzarr.errors import StoreError
 from ndzarr.keys import OWN, TEMP_PREFIX
 from ndzarr.stores import filelocks, folderlocks, journal
+from ndzarr.stores.base import reason
 from ndzarr.stores.files import is_leftover
 from ndzarr.stores.remains import Remain
 
@@ -35,8 +36,7 @@ def remains(root: str, path: str) -> Iterator[Remain]:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            reason = journal.reason(error)
-            yield Remain("unreadable", below, f"the directory cannot be looked into: {reason}", "error")
+            yield Remain("unreadable", below, f"the directory cannot be looked into: {reason(error)}", "error")
             continue
         deeper = []
         for entry in entries:
@@ -133,7 +133,7 @@ def _transaction(folder: str, root: str) -> Remain | None:
     except StoreError as error:
         return Remain("transaction", name, f"{error}", "error")
     except OSError as error:
-        return Remain("transaction", name, f"a transaction whose record cannot be read: {journal.reason(error)}", "error")
+        return Remain("transaction", name, f"a transaction whose record cannot be read: {reason(error)}", "error")
     finally:
         owner.release()
     if record is None:
@@ -162,7 +162,7 @@ def tidy(root: str, remain: Remain) -> None:
     except OSError as error:
         if isinstance(error, StoreError):
             raise
-        raise StoreError(f"cannot tidy up {path!r}: {journal.reason(error)}", store=root) from error
+        raise StoreError(f"cannot tidy up {path!r}: {reason(error)}", store=root) from error
 
 
 def set_aside(root: str, key: str, path: str, *, keep: bool = False) -> str:

@@ -19,9 +19,10 @@ from typing import Any
 from ndzarr.errors import ArgumentError, StoreError
 from ndzarr.keys import OWN
 from ndzarr.stores import filelocks, folderlocks
+from ndzarr.stores.base import reason
 from ndzarr.stores.connections import Scope, entered, held, joined, scopes
 from ndzarr.stores.files import sync_file, sync_folder, temp_name, write_all
-from ndzarr.stores.journal import CREATE, FOLDER, RECORD, is_in, parents, reason, remove, roll_forward, write_record
+from ndzarr.stores.journal import CREATE, FOLDER, RECORD, is_in, parents, remove, roll_forward, write_record
 from ndzarr.stores.overlay import Overlay
 
 #: How long one waits for a lock that another transaction has.
