@@ -18,7 +18,8 @@ from ndzarr.formats.newarray import arguments_of
 from ndzarr.group import Group, loaded, open_node
 from ndzarr.keys import normalize_path
 from ndzarr.metadata import ArrayMeta, GroupMeta
-from ndzarr.relocation import IfExists, Progress, Transfer, transfer
+from ndzarr.progress import Progress
+from ndzarr.relocation import IfExists, Transfer, transfer
 from ndzarr.stores.base import Store
 from ndzarr.stores.foreign import located
 from ndzarr.stores.registry import resolve

@@ -16,7 +16,8 @@ from ndzarr.formats.consolidated import Consolidated
 from ndzarr.keys import join, normalize_path
 from ndzarr.metadata import ArrayMeta, GroupMeta, shape_argument
 from ndzarr.node import Node
-from ndzarr.relocation import IfExists, Progress, Transfer, transfer
+from ndzarr.progress import Progress
+from ndzarr.relocation import IfExists, Transfer, transfer
 from ndzarr.staleness import Recorded, stale
 from ndzarr.stores.base import Store
 from ndzarr.zarray import ZArray

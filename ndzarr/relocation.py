@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -13,10 +12,10 @@ from ndzarr.formats.newarray import check_path
 from ndzarr.keys import join
 from ndzarr.metadata import GroupMeta
 from ndzarr.nodes import Contents
+from ndzarr.progress import Progress, meter
 from ndzarr.stores.base import Store
 
 IfExists: TypeAlias = Literal["raise", "skip", "replace"]
-Progress: TypeAlias = bool | Callable[[int, int], object] | None
 
 #: How often a move looks for what was added while it copied.
 _ROUNDS = 10
@@ -85,9 +84,11 @@ def transfer(
         if move and plan.tops == ("",) and _place(src, old) == _place(dst, old):
             nbytes = nodes.nbytes(src, old, plan.found.keys)
             if nodes.move_at_once(dst, old, new, plan.found):
-                _teller(progress, len(plan.found.keys))(len(plan.found.keys))
+                with meter(progress, len(plan.found.keys), "move") as done:
+                    done(len(plan.found.keys))
                 return plan.told(nbytes, dry_run=False)
-        nbytes = nodes.copy_keys(src, old, dst, new, plan.found, plan.tops, _teller(progress, len(plan.found.keys)))
+        with meter(progress, len(plan.found.keys), "move" if move else "copy") as done:
+            nbytes = nodes.copy_keys(src, old, dst, new, plan.found, plan.tops, done)
         found = _rest(plan) if move else plan.found
     if move:
         dst.flush()  # what is not safely there may not go here
@@ -209,24 +210,3 @@ def check_apart(src: Store, old: str, dst: Store, new: str, what: str) -> None:
 def _place(store: Store, path: str) -> Hashable:
     """What two handles on one node have in common."""
     return store.object_id(join(path, "zarr.json"))
-
-
-def _teller(progress: Progress, total: int) -> Callable[[int], None]:
-    """What to call with how many keys were done since the last call."""
-    if progress is None or progress is False:
-        return lambda count: None
-    tell = _print if progress is True else progress
-    done = 0
-
-    def add(count: int) -> None:
-        nonlocal done
-        done += count
-        tell(done, total)
-
-    return add
-
-
-def _print(done: int, total: int) -> None:
-    """A line on standard error that counts up; some hundred times at most."""
-    if done == total or done % max(1, total // 100) == 0:
-        print(f"\r{done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)

@@ -8,13 +8,12 @@ import operator
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import numpy as np
 
 from ndzarr import config, display, nodes
-from ndzarr._typing import Box, Coords, DType, NDArray, Shape
+from ndzarr._typing import Box, DType, NDArray, Shape
 from ndzarr.accessors import select_blocks, select_outer, select_points
 from ndzarr.assignment import cast, check_value, spread
 from ndzarr.chunkcache import ChunkCache, cache_of
@@ -25,6 +24,7 @@ from ndzarr.errors import ArgumentError, MemoryLimitError, MetadataError, NodeNo
 from ndzarr.explain import Explanation, explain_reads
 from ndzarr.fields import Field, split_fields
 from ndzarr.grid import Edges, EdgesAxis, Grid
+from ndzarr.growth import reshaped, rows_of, shell
 from ndzarr.layout import compile_layout
 from ndzarr.lazyview import Lazy, LazyView
 from ndzarr.metadata import ArrayMeta, shape_argument
@@ -374,7 +374,7 @@ class ZArray(Node, DuckArray):
             # edge.
             self._resize(kept)
         old = self._engine
-        new = self._engine_for(_reshaped(old, shape))
+        new = self._engine_for(reshaped(old, shape))
         shrinks = any(n < now for n, now in zip(shape, old.meta.shape, strict=True))
         if not shrinks:
             self._scrub(old, new)
@@ -396,7 +396,7 @@ class ZArray(Node, DuckArray):
         if count > _DELETE_BY_NAME:
             old.erase([c for c in old.stored() if any(i >= n for i, n in zip(c, inside, strict=True))])
         else:
-            old.erase(_shell(inside, outside))
+            old.erase(shell(inside, outside))
         # The rest of the edge chunks, their part past the edge included: an array of the kept chunks, each whole.
         whole = tuple(axis.start(n - 1) + axis.size(n - 1) if n else 0 for axis, n in zip(axes, inside, strict=True))
         padded = self._engine_for(replace(new.meta, shape=whole))
@@ -414,7 +414,7 @@ class ZArray(Node, DuckArray):
         and no reader sees rows that are not there yet. Raises ArgumentError when the other axes do not match.
         """
         self._check_writable()
-        rows = data if isinstance(data, np.ndarray) else _rows_of(data, self.dtype, self.ndim)
+        rows = data if isinstance(data, np.ndarray) else rows_of(data, self.dtype, self.ndim)
         axis = operator.index(axis)
         if not -self.ndim <= axis < self.ndim:
             raise ArgumentError(f"axis {axis} is out of bounds for array of dimension {self.ndim}", field="axis", found=axis)
@@ -432,10 +432,10 @@ class ZArray(Node, DuckArray):
                 )
             start = self.shape[axis]
             shape = (*self.shape[:axis], start + rows.shape[axis], *self.shape[axis + 1 :])
-            grown = self._engine_for(_reshaped(self._engine, shape))
+            grown = self._engine_for(reshaped(self._engine, shape))
             if grown.meta.chunks != self._engine.meta.chunks:
                 # Under the keys of chunks made now, a failed `append` may have left some of other lengths.
-                grown.erase(_shell(self._engine.layout.objects.shape, grown.layout.objects.shape))
+                grown.erase(shell(self._engine.layout.objects.shape, grown.layout.objects.shape))
             index = (slice(None),) * axis + (slice(start, None),)
             self._write(grown, select(index, shape), rows)
             nodes.write_shape(self._store, self._path, grown.meta)
@@ -495,22 +495,6 @@ def _reopen(store: Store, path: str, writable: bool, allow_pickle: bool, missing
     return ZArray(store, path, meta, writable=writable, allow_pickle=allow_pickle, missing=missing, chunk_cache=cache_of(cache))
 
 
-def _rows_of(data: Any, dtype: DType, ndim: int) -> NDArray:
-    """Rows to append, given as nested lists or another array-like; for objects `ndim` says where elements begin."""
-    if dtype.kind != "O":
-        return np.asarray(data, dtype if dtype.names else None)
-    lengths: list[int] = []
-    level = data
-    while len(lengths) < ndim and hasattr(level, "__len__") and not isinstance(level, (str, bytes)):
-        lengths.append(len(level))
-        if not lengths[-1]:
-            break
-        level = level[0]
-    rows = np.empty(lengths, object)
-    rows[...] = data
-    return rows
-
-
 def _lengths(objects: Grid, chunks: tuple[int | Edges, ...]) -> tuple[Any, ...]:
     """Stored lengths by axis: an int, or one for each chunk that holds an element."""
     for axis in objects.axes:
@@ -524,32 +508,3 @@ def _lengths(objects: Grid, chunks: tuple[int | Edges, ...]) -> tuple[Any, ...]:
         chunk if isinstance(chunk, int) else tuple([axis.size(c) for c in range(axis.count)])
         for axis, chunk in zip(objects.axes, chunks, strict=True)
     )
-
-
-def _reshaped(engine: Engine, shape: Shape) -> ArrayMeta:
-    """The metadata for another shape. A rectilinear axis that grows past its last chunk gets more of them.
-
-    None is longer than the longest it has; the last is as long as what is left. A shrunken axis keeps its chunk lengths, so
-    that it can grow again.
-    """
-    meta = engine.meta
-    chunks = []
-    for n, chunk, inner in zip(shape, meta.chunks, engine.layout.grid.axes, strict=True):
-        if isinstance(chunk, Edges) and n > chunk.total:
-            # A shard holds whole chunks.
-            unit = 1 if engine.layout.grid is engine.layout.objects else inner.size(0)
-            longest = max(length for length, _ in chunk.runs)
-            count, rest = divmod(n - chunk.total, longest)
-            runs = [(longest, count), (-(-rest // unit) * unit, 1)]
-            chunk = Edges((*chunk.runs, *((length, times) for length, times in runs if length and times)))
-        chunks.append(chunk)
-    return replace(meta, shape=shape, chunks=tuple(chunks))
-
-
-def _shell(inside: Coords, outside: Coords) -> Iterator[Coords]:
-    """The coords of a grid of shape `outside` that are not in the grid of shape `inside` at its origin, each once."""
-    for axis in range(len(outside)):
-        ranges = [range(n) for n in inside[:axis]]
-        ranges.append(range(inside[axis], outside[axis]))
-        ranges += [range(n) for n in outside[axis + 1 :]]
-        yield from product(*ranges)
