@@ -278,7 +278,7 @@ def test_the_page_tells_of_it(name: str) -> None:
         ("create new.zarr", 2, "needs --shape, or --data"),
         ("create new.zarr --group --shape 3", 2, "--shape is for arrays"),
         ("create new.zarr --group --chunks 3", 2, "--chunks is for arrays"),
-        ("create new.zarr --shape 3 --dtype nonsense", 1, "nonsense"),
+        ("create new.zarr --shape 3 --dtype nonsense", 2, "--dtype nonsense: "),
         ("create new.zarr --shape x", 2, "'x' is no shape"),
         ("create new.zarr --shape 3 --chunks 3,x", 2, "'3,x' is no list of lengths"),
         ("create new.zarr --shape 3 --compressor {", 2, "is no JSON"),
@@ -363,7 +363,7 @@ def rows_of(out: str) -> dict[str, str]:
 def test_info(capsys: pytest.CaptureFixture[str], tmp_path: Path, zarr_format: int) -> None:
     path = str(tmp_path / "a.zarr")
     z = ndzarr.create_array(
-        path, shape=(10, 10), chunks=(5, 5), dtype="i2", fill_value=0, compressor=None, attributes={"units": "K", "n": [1, "é"]}
+        path, shape=(10, 10), chunks=(5, 5), dtype="i2", fill_value=0, compressor=None, attributes={"n": [1, "é"], "units": "K"}
     )
     z[:5] = 1
     rows = rows_of(run(capsys, "info", path)[1])
