@@ -11,6 +11,7 @@ import numpy as np
 from ndzarr import config, hierarchy, nodes, treeview
 from ndzarr._typing import Json, NDArray
 from ndzarr.chunkcache import cache_of
+from ndzarr.chunking import Access
 from ndzarr.creation import ARRAY_KEYWORDS, new_array, new_group
 from ndzarr.dtypes.argument import dtype_argument
 from ndzarr.errors import ArgumentError, NodeNotFoundError
@@ -40,6 +41,7 @@ def create_array(
     dtype: Any = None,
     chunks: Any = "auto",
     shards: Any = None,
+    access: Access | None = None,
     compressor: Any = "auto",
     filters: Any = None,
     fill_value: Any = None,
@@ -60,10 +62,14 @@ def create_array(
     store: a path (one that ends in ".zip" is a zip archive), a URL, a Store, any mutable mapping of str to bytes, a store
     of zarr-python 3; None is a new MemoryStore. zarr_format: 2 or 3; None is that of the nearest group above, else 3.
 
-    chunks: "auto" (about 1 MiB decoded), an int or a sequence; -1 takes a whole axis. shards (format 3): None, or likewise the
-    lengths of what lies under one key, multiples of the chunk lengths; "auto" is about 64 MiB. With shards and automatic
-    chunks, chunks are chosen to divide them. A sequence in place of a length gives the lengths of all chunks along an axis,
-    which then may differ (format 3, a rectilinear grid): `chunks=[[10, 20, 5], 4]`; with shards, those of the shards.
+    chunks: "auto" (about 1 MiB decoded), a size such as "16MiB" (at most that), an int or a sequence; -1 takes a whole axis.
+    shards (format 3): None, or likewise the lengths of what lies under one key, multiples of the chunk lengths; "auto" is about
+    64 MiB. With shards and automatic chunks, chunks are chosen to divide them. access: what chunks and shards that are left to
+    choose are good for: "maps" (a step along the time axis at a time), "series" (all steps at one place), "balanced" (either
+    touches about as many chunks), None for blocks in the array's proportions. The time axis is the one with such a name in
+    dimension_names ("time", "t", "date" ...), else the first. A sequence in place of a length gives the lengths of all chunks
+    along an axis, which then may differ (format 3, a rectilinear grid): `chunks=[[10, 20, 5], 4]`; with shards, those of the
+    shards.
 
     dtype: of NumPy, or a name of Zarr's such as "bfloat16". In format 3, `str` is text of any length (StringDType), a byte
     order says how elements are stored (but `z.dtype` is native), and objects need filters=["vlen-bytes"] (bytes) or
@@ -89,6 +95,7 @@ def create_array(
         dtype=dtype,
         chunks=chunks,
         shards=shards,
+        access=access,
         compressor=compressor,
         filters=filters,
         fill_value=fill_value,
@@ -313,7 +320,9 @@ def _like(a: Any, create: dict[str, Any]) -> dict[str, Any]:
     create.setdefault("dtype", a.dtype)
     if isinstance(a, ZArray):
         found = arguments_of(a.metadata)
-        if create.get("zarr_format") not in (None, a.zarr_format):
+        if create.get("access") is not None:
+            del found["chunks"], found["shards"]  # which are to be chosen anew
+        elif create.get("zarr_format") not in (None, a.zarr_format):
             del found["shards"]  # which the other format may not have
         for name, value in found.items():
             create.setdefault(name, value)
