@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -19,11 +19,12 @@ from ndzarr.formats.newarray import arguments_of
 from ndzarr.group import Group, loaded, open_node
 from ndzarr.keys import normalize_path
 from ndzarr.metadata import ArrayMeta, GroupMeta
-from ndzarr.progress import Progress
+from ndzarr.progress import Progress, is_wanted, meter
 from ndzarr.relocation import IfExists, Transfer, transfer
 from ndzarr.stores.base import Store
 from ndzarr.stores.foreign import located
 from ndzarr.stores.registry import resolve
+from ndzarr.streaming import pieces
 from ndzarr.zarray import ZArray
 
 Mode: TypeAlias = Literal["r", "r+", "a", "w", "w-"]
@@ -280,11 +281,16 @@ def array(data: Any, *, store: Any = None, dtype: Any = None, **create: Any) -> 
     array([2, 4], dtype=int16)
     """
     values = np.asarray(data, None if dtype is None else dtype_argument(dtype))
-    if isinstance(data, ZArray):
-        create = {k: v for k, v in _like(data, create).items() if k not in ("dtype", "shape")}
-    z = create_array(store, shape=values.shape, dtype=values.dtype, **create)
+    z = _shaped(data, values, store=store, **create)
     z[...] = values
     return z
+
+
+def _shaped(data: Any, values: NDArray, **create: Any) -> ZArray:
+    """A new array to hold `values`, stored as `data` is where that is a ZArray."""
+    if isinstance(data, ZArray):
+        create = {k: v for k, v in _like(data, create).items() if k not in ("dtype", "shape")}
+    return create_array(shape=values.shape, dtype=values.dtype, **create)
 
 
 def empty(shape: Any, *, dtype: Any = None, store: Any = None, **create: Any) -> ZArray:
@@ -353,8 +359,11 @@ def ones_like(a: Any, **create: Any) -> ZArray:
 # ---- whole stores --------------------------------------------------------------------------------
 
 
-def save(store: Any, *arrays: Any, **named: Any) -> None:
+def save(store: Any, *arrays: Any, progress: Any = None, **named: Any) -> None:
     """Write arrays, replacing what is there: one unnamed as the root array, else a group with "arr_0", "arr_1" and the names.
+
+    progress: True shows a bar on standard error, or a function called with how many bytes of values are written, and of how
+    many. Anything else is an array of that name.
 
     >>> import ndzarr
     >>> data = {}
@@ -362,19 +371,36 @@ def save(store: Any, *arrays: Any, **named: Any) -> None:
     >>> sorted(ndzarr.load(data))
     ['arr_0', 'times']
     """
+    if progress is not None and not isinstance(progress, bool) and not callable(progress):
+        named, progress = {**named, "progress": progress}, None
     if not arrays and not named:
         raise ArgumentError("nothing to save: pass at least one array")
     opened = resolve(store, "w")
     try:
         if len(arrays) == 1 and not named:
-            array(arrays[0], store=opened, overwrite=True)
+            everything = {"": arrays[0]}
         else:
             new_group(opened, "", overwrite=True)
-            for name, data in {**{f"arr_{n}": a for n, a in enumerate(arrays)}, **named}.items():
-                array(data, store=opened, path=name)
+            everything = {**{f"arr_{n}": a for n, a in enumerate(arrays)}, **named}
+        # The sum is wanted before the first is written; without it no array is looked at before its turn.
+        total = sum([np.asarray(data).nbytes for data in everything.values()]) if is_wanted(progress) else 0
+        with meter(progress, total, "save") as told:
+            for name, data in everything.items():
+                _save(data, told if is_wanted(progress) else None, store=opened, path=name, overwrite=not name)
     finally:
         if opened is not store:
             opened.close()
+
+
+def _save(data: Any, told: Callable[[int], None] | None, **create: Any) -> None:
+    if told is None:
+        array(data, **create)
+        return
+    values = np.asarray(data)
+    z = _shaped(data, values, **create)
+    for box in pieces(z).boxes():
+        z[box] = values[box]
+        told(values[box].nbytes)
 
 
 def load(store: Any, *, path: str = "", **store_options: Any) -> NDArray | dict[str, Any]:
@@ -461,16 +487,17 @@ def delete(store: Any, path: str = "", **store_options: Any) -> None:
     nodes.delete(opened, where)
 
 
-def consolidate(store: Any, *, path: str = "", **store_options: Any) -> Group:
+def consolidate(store: Any, *, path: str = "", progress: Progress = None, **store_options: Any) -> Group:
     """Gather the metadata of every node under a group into one document of it; the group, opened from that document.
 
     Writes through ndzarr keep the document true afterwards; other programs' do not. In format 2 it is `.zmetadata`, in format 3
-    a field of the group's `zarr.json`. ArgumentError where nodes of both formats lie under the group.
+    a field of the group's `zarr.json`. progress: True shows a bar on standard error, or a function called with how many
+    documents were read, and of how many. ArgumentError where nodes of both formats lie under the group.
     """
     opened = resolve(store, "r+", **store_options)
     where = normalize_path(path)
     _group_meta(opened, where)
-    nodes.consolidate(opened, where)
+    nodes.consolidate(opened, where, progress)
     found = open_node(opened, where, writable=False, group=True)
     if not isinstance(found, Group):
         raise nodes.nowhere(opened, where)  # somebody has just deleted it
