@@ -17,13 +17,15 @@ _HOME = {
     "ndzarr.checking.check": "check",
     "ndzarr.checking.report": "Finding Report",
     "ndzarr.conversion": "convert",
+    "ndzarr.dask_writing": "from_dask",
+    "ndzarr.writeplan": "WritePlan plan_write",
     "ndzarr.zarray": "ZArray",
     "ndzarr.codecs.registry": "CodecInfo get_codec register_codec unregister_codec",
     "ndzarr.config": "Options options",
     "ndzarr.errors": (
         "ArgumentError CallerError CorruptChunkError DamagedNodeWarning DataError MemoryLimitError MetadataError "
         "MissingChunkError NdzarrError NodeExistsError NodeNotFoundError NotRecordedError ReadOnlyError "
-        "SelectionError SelectionTypeError StaleMetadataWarning StoreError"
+        "SelectionError SelectionTypeError StaleMetadataWarning StoreError WriteHazardError"
     ),
     "ndzarr.explain": "Explanation",
     "ndzarr.group": "Group",
@@ -89,6 +91,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     )
     from ndzarr.config import Options as Options, options as options
     from ndzarr.conversion import convert as convert
+    from ndzarr.dask_writing import from_dask as from_dask
     from ndzarr.errors import (
         ArgumentError as ArgumentError,
         CallerError as CallerError,
@@ -107,6 +110,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         SelectionTypeError as SelectionTypeError,
         StaleMetadataWarning as StaleMetadataWarning,
         StoreError as StoreError,
+        WriteHazardError as WriteHazardError,
     )
     from ndzarr.explain import Explanation as Explanation
     from ndzarr.group import Group as Group
@@ -140,6 +144,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     from ndzarr.stores.zarr_python import ZarrPythonStore as ZarrPythonStore
     from ndzarr.stores.zip import ZipStore as ZipStore
     from ndzarr.transactions import transaction as transaction
+    from ndzarr.writeplan import WritePlan as WritePlan, plan_write as plan_write
     from ndzarr.zarray import ZArray as ZArray
 
 
