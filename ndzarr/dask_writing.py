@@ -41,11 +41,11 @@ def from_dask(
 ) -> Any:
     """Compute a dask array into a stored one, on dask's scheduler; the ZArray.
 
-    store: anything that `create_array` takes, and `path` in it; or a ZArray of the same shape, which is then written to. chunks:
-    "auto" is as `x` is chunked, with blocks over 16 MiB cut into equal parts. create: further keywords of `create_array`.
-    align: "rechunk" moves the borders of blocks, where they cut stored objects, to those of the objects; "raise" raises
-    WriteHazardError instead. Either way each stored object is written once and by one task, and none is read, so that threads,
-    processes and the workers of a cluster may all write at once, to any store that they reach.
+    store: anything that `create_array` takes, and `path` in it; or a ZArray of the same shape, which is then written to.
+    chunks: "auto" is as `x` is chunked, with blocks over 16 MiB cut into equal parts. create: further keywords of
+    `create_array`. align: "rechunk" moves the borders of blocks, where they cut stored objects, to those of the objects;
+    "raise" raises WriteHazardError instead. Either way each stored object is written once and by one task, and none is read,
+    so that threads, processes and the workers of a cluster may all write at once, to any store that they reach.
 
     compute=False writes the metadata alone and gives a `dask.delayed` object that writes the rest, and whose value is the
     ZArray. Raises ArgumentError for an array of unknown shape, one that does not fit, and an array in memory where other

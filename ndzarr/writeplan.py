@@ -1,9 +1,9 @@
 """`plan_write`: which blocks may be written at the same time, since no two of them touch one stored object.
 
 Blocks that share an object belong together, and so do those that share one with either of them. Along the axes of blocks that
-are a product (dask's) this is worked out axis by axis: two such blocks share an object exactly where they do along every axis, so
-that the groups of the product are the products of the groups. Other boxes are swept along one axis, each compared with those that
-reach as far.
+are a product (dask's) this is worked out axis by axis: two such blocks share an object exactly where they do along every
+axis, so that the groups of the product are the products of the groups. Other boxes are swept along one axis, each compared
+with those that reach as far.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class WritePlan:
 
     @property
     def shared(self) -> tuple[Box, ...]:
-        """The boxes of stored objects that more than one block touches. Costs as much as there are objects in groups of several."""
+        """The boxes of stored objects that more than one block touches. Costs as much as there are objects in groups of
+        several."""
         found = set()
         for group in self.groups:
             seen: set[tuple[int, ...]] = set()

@@ -24,8 +24,8 @@ def guarded(
 ) -> AbstractContextManager[Any]:
     """What to hold while `selection` is written through a handle of another process.
 
-    home: that of the handle. partly: what is written is no more than a field of each element, or less than the selection. Raises
-    WriteHazardError where
+    home: that of the handle. partly: what is written is no more than a field of each element, or less than the selection.
+    Raises WriteHazardError where
     that could lose what another process writes.
     """
     name = f"{path or '/'!r} in {store.url}"
