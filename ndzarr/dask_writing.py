@@ -109,9 +109,9 @@ def store_blocks(x: Any, target: ZArray, align: Align, compute: bool, progress: 
     if not plan.aligned and align == "raise":
         group = next(group for group in plan.groups if len(group) > 1)
         raise WriteHazardError(
-            f"blocks {x.chunks} cut stored objects of {target.shards or target.chunks}: {len(group)} of them, from {group[0]} on, "
-            f"would write to the same ones, and one would undo what another has written; use align='rechunk', or rechunk the "
-            "dask array to multiples of these lengths",
+            f"blocks {x.chunks} cut stored objects of {target.shards or target.chunks}: {len(group)} of them, from {group[0]} "
+            "on, write to the same ones, and one would undo what another has written; use align='rechunk', or rechunk the dask "
+            "array to multiples of these lengths",
             store=target.store.url,
             path=target.path,
             found=x.chunks,
@@ -156,6 +156,14 @@ def _client(tasks: list[Any]) -> Any:
 
     owner = getattr(get_scheduler(collections=tasks), "__self__", None)
     return owner if hasattr(owner, "scheduler_info") else None
+
+
+def reaches_other_processes() -> bool:
+    """Whether dask's scheduler may run tasks in other processes."""
+    from dask import local, threaded
+    from dask.base import get_scheduler
+
+    return get_scheduler() not in (None, threaded.get, local.get_sync)
 
 
 def _counted(keys: set[Any], done: Callable[[int], None]) -> AbstractContextManager[Any]:

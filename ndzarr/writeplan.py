@@ -40,7 +40,7 @@ class WritePlan:
     def shared(self) -> tuple[Box, ...]:
         """The boxes of stored objects that more than one block touches. Costs as much as there are objects in groups of
         several."""
-        found = set()
+        found: set[tuple[int, ...]] = set()
         for group in self.groups:
             seen: set[tuple[int, ...]] = set()
             for box in group if len(group) > 1 else ():
