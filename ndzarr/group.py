@@ -16,6 +16,7 @@ from ndzarr.formats.consolidated import Consolidated
 from ndzarr.keys import join, normalize_path
 from ndzarr.metadata import ArrayMeta, GroupMeta, shape_argument
 from ndzarr.node import Node
+from ndzarr.process import arrived
 from ndzarr.progress import Progress
 from ndzarr.relocation import IfExists, Transfer, transfer
 from ndzarr.staleness import Recorded, stale
@@ -97,7 +98,7 @@ class Group(Node, MutableMapping[str, Any]):
                 allow_pickle=self._allow_pickle,
                 missing=self._missing,
                 chunk_cache=self._chunk_cache,
-            )
+            )._of(self._home)
         return Group(
             self._store,
             path,
@@ -108,7 +109,7 @@ class Group(Node, MutableMapping[str, Any]):
             chunk_cache=self._chunk_cache,
             consolidated=self._consolidated,
             recorded=self._recorded,
-        )
+        )._of(self._home)
 
     def __getitem__(self, name: str) -> ZArray | Group:
         path = self._full(name)
@@ -444,7 +445,7 @@ class Group(Node, MutableMapping[str, Any]):
     def __reduce__(self) -> tuple[Any, ...]:
         limit = None if self._chunk_cache is None else self._chunk_cache.limit
         arguments = (self._store, self._path, self._writable, self._allow_pickle, self._missing, self.consolidated, limit)
-        return _reopen, arguments
+        return _reopen, (*arguments, self._home)
 
     def __repr__(self) -> str:
         return display.group_repr(self)
@@ -530,6 +531,7 @@ def _reopen(
     missing: Any,
     consolidated: bool,
     cache: int | None = None,
+    home: bytes | None = None,
 ) -> Group:
     found = open_node(
         store,
@@ -545,4 +547,4 @@ def _reopen(
         raise nodes.nowhere(store, path)
     if not isinstance(found, Group):
         raise NodeNotFoundError(f"{path or '/'!r} in {store.url} is an array now", path=path)
-    return found
+    return found if home is None else found._of(arrived(home))
