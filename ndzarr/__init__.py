@@ -16,6 +16,8 @@ _HOME = {
     ),
     "ndzarr.checking.check": "check",
     "ndzarr.checking.report": "Finding Report",
+    "ndzarr.comparing.diff": "diff",
+    "ndzarr.comparing.difference": "Difference",
     "ndzarr.conversion": "convert",
     "ndzarr.dask_writing": "from_dask",
     "ndzarr.writeplan": "WritePlan plan_write",
@@ -90,6 +92,8 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         register_codec as register_codec,
         unregister_codec as unregister_codec,
     )
+    from ndzarr.comparing.diff import diff as diff
+    from ndzarr.comparing.difference import Difference as Difference
     from ndzarr.config import Options as Options, options as options
     from ndzarr.conversion import convert as convert
     from ndzarr.dask_writing import from_dask as from_dask

@@ -255,6 +255,17 @@ class Group(Node, MutableMapping[str, Any]):
         """The hierarchy below the group, to be printed or shown in a notebook, without data; `max_depth` as for `members`."""
         return treeview.tree(self, self._nodes(max_depth))
 
+    def digest(self, *, algorithm: str = "sha256", progress: Progress = None) -> str:
+        """A digest of all that lies below the group: names of members, and of each array what `ZArray.digest` covers.
+
+        Attributes do not count, nor does how anything is stored. docs/knowing.md defines it. progress counts elements. Raises
+        what reading raises, MetadataError for a damaged member, and ArgumentError as `ZArray.digest` does.
+        """
+        from ndzarr.digesting import group_digest  # of use to few
+
+        found = dict(self.members(None, damaged="raise"))
+        return group_digest({k: v if isinstance(v, ZArray) else None for k, v in found.items()}, algorithm, progress)
+
     def stale(self) -> list[str]:
         """The paths, relative to this group, for which its consolidated metadata say something else than the nodes themselves.
 
