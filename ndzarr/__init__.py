@@ -16,6 +16,7 @@ _HOME = {
     ),
     "ndzarr.checking.check": "check",
     "ndzarr.checking.report": "Finding Report",
+    "ndzarr.compression.compress": "compress",
     "ndzarr.conversion": "convert",
     "ndzarr.zarray": "ZArray",
     "ndzarr.codecs.registry": "CodecInfo get_codec register_codec unregister_codec",
@@ -87,6 +88,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         register_codec as register_codec,
         unregister_codec as unregister_codec,
     )
+    from ndzarr.compression.compress import compress as compress
     from ndzarr.config import Options as Options, options as options
     from ndzarr.conversion import convert as convert
     from ndzarr.errors import (
