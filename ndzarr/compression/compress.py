@@ -18,7 +18,7 @@ from ndzarr.codecs.pipeline import Pipeline
 from ndzarr.compression.bound import Bound, Measured, bound_argument
 from ndzarr.compression.candidates import Candidate, Seen, coding, lossless, rounded, seen_in
 from ndzarr.compression.information import LEVEL, information_of
-from ndzarr.compression.sample import Trial, blocks_of, tried
+from ndzarr.compression.sample import Trial, blocks_of, has_casts, tried
 from ndzarr.creation import ARRAY_KEYWORDS, format_for, new_array, planned_array
 from ndzarr.crew import CREW_FROM_NS, share
 from ndzarr.errors import ArgumentError, CorruptChunkError
@@ -235,7 +235,7 @@ class _Work:
         return self._tried([*found, *(self._coding(seen) if not self.bound.lossless else ())])
 
     def _coding(self, seen: Seen) -> Iterator[Candidate]:
-        casts = self.extras and self.plan.zarr_format == 3
+        casts = self.extras and has_casts(self.create)
         return coding(self.bound, seen, self.plan._engine.layout.fill, len(self.source.shape), casts=casts)
 
     def _tried(self, candidates: Iterable[Candidate]) -> list[Trial]:

@@ -13,7 +13,7 @@ from ndzarr._typing import Box, NDArray, Shape
 from ndzarr.compression.bound import Bound
 from ndzarr.compression.candidates import Candidate
 from ndzarr.creation import planned_array
-from ndzarr.errors import NdzarrError
+from ndzarr.errors import ArgumentError, NdzarrError
 from ndzarr.stores.memory import MemoryStore
 
 #: A block is at most this share of the sample, and there are at most so many.
@@ -92,3 +92,13 @@ def tried(candidate: Candidate, blocks: Sequence[NDArray], bound: Bound, create:
     except NdzarrError as error:  # a codec that cannot take the dtype, the shape, a value or the fill value
         return Trial(candidate, None, str(error))
     return Trial(candidate, nbytes)
+
+
+def has_casts(create: Mapping[str, Any]) -> bool:
+    """Whether the format that is asked for has `cast_value`."""
+    cast = {"name": "cast_value", "configuration": {"data_type": "int16"}}
+    try:
+        planned_array(MemoryStore(), "", shape=(1,), dtype="f4", filters=[cast], zarr_format=create["zarr_format"])
+    except ArgumentError:
+        return False
+    return True
