@@ -210,7 +210,8 @@ def _scaled(dtype: DType, absolute: float, seen: Seen, fill: float, casts: bool)
     """(x - offset) * scale, rounded to an integer that is as narrow as the range allows."""
     of = np.finfo(dtype)
     magnitude = max(abs(seen.least), abs(seen.largest))
-    unit = float(np.spacing(dtype.type(magnitude)))
+    with np.errstate(all="ignore"):
+        unit = float(np.spacing(dtype.type(magnitude)))
     # What may be off by the arithmetic of the dtype itself, on the way there and back.
     step = 2 * absolute * (1 - _MARGIN) - 4 * unit
     if not math.isfinite(step) or step <= absolute:
@@ -224,7 +225,8 @@ def _scaled(dtype: DType, absolute: float, seen: Seen, fill: float, casts: bool)
             break
     else:
         return
-    scale = float(dtype.type(1 / step))
+    with np.errstate(all="ignore"):
+        scale = float(dtype.type(1 / step))
     if not math.isfinite(scale) or scale == 0:
         return
     kind = np.dtype("<" + integer)
