@@ -86,7 +86,7 @@ class Bound:
                 kept &= (error < absolute) | ((error == absolute) & (rest <= 0))
             if relative is not None:
                 limit = relative * _magnitude(x)
-                kept &= (error <= limit) & (limit >= _SMALL)
+                kept &= (error <= limit) & (limit >= _SMALL) & np.isfinite(error)  # both may be too large to tell
             found: npt.NDArray[np.bool_] = same | (kept & np.isfinite(x) & np.isfinite(y))
             return found
 
