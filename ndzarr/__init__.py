@@ -18,6 +18,7 @@ _HOME = {
     "ndzarr.checking.report": "Finding Report",
     "ndzarr.comparing.diff": "diff",
     "ndzarr.comparing.difference": "Difference",
+    "ndzarr.compression.compress": "compress",
     "ndzarr.conversion": "convert",
     "ndzarr.dask_writing": "from_dask",
     "ndzarr.writeplan": "WritePlan plan_write",
@@ -94,6 +95,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     )
     from ndzarr.comparing.diff import diff as diff
     from ndzarr.comparing.difference import Difference as Difference
+    from ndzarr.compression.compress import compress as compress
     from ndzarr.config import Options as Options, options as options
     from ndzarr.conversion import convert as convert
     from ndzarr.dask_writing import from_dask as from_dask
