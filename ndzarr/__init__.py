@@ -28,6 +28,7 @@ _HOME = {
     "ndzarr.explain": "Explanation",
     "ndzarr.group": "Group",
     "ndzarr.lazyview": "LazyView",
+    "ndzarr.plotting": "Quicklook quicklook",
     "ndzarr.relocation": "Transfer",
     "ndzarr.stores.base": "Store",
     "ndzarr.stores.cached": "CacheInfo CachedStore",
@@ -111,6 +112,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     from ndzarr.explain import Explanation as Explanation
     from ndzarr.group import Group as Group
     from ndzarr.lazyview import LazyView as LazyView
+    from ndzarr.plotting import Quicklook as Quicklook, quicklook as quicklook
     from ndzarr.relocation import Transfer as Transfer
     from ndzarr.stores.base import Store as Store
     from ndzarr.stores.cached import CachedStore as CachedStore, CacheInfo as CacheInfo
