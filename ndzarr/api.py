@@ -122,6 +122,11 @@ def create_group(
 
     members: a nested mapping of what is to be in it, see `Group.create_hierarchy`. zarr_format: 2 or 3; None is that of the
     nearest group above, else 3. chunk_cache: see `open`.
+
+    >>> import ndzarr
+    >>> g = ndzarr.create_group(attributes={"title": "ocean"})
+    >>> g.create_array("sst", shape=(4, 6), dtype="f4").shape
+    (4, 6)
     """
     cache = cache_of(chunk_cache)
     opened = resolve(store, "a", **store_options)
@@ -153,6 +158,11 @@ def open(
     number or a text such as "256MiB"; None keeps none. A group's is shared by all that is opened through it.
 
     Raises NodeNotFoundError when nothing is there, MetadataError when what is there cannot be understood.
+
+    >>> import ndzarr
+    >>> store = ndzarr.create_array(ndzarr.MemoryStore(), shape=3).store
+    >>> ndzarr.open(store).shape
+    (3,)
     """
     _check_mode(mode)
     if mode in ("w", "w-"):
@@ -188,6 +198,13 @@ def open_array(
 
     "r" and "r+" need it to exist, "a" creates it if there is none, "w" replaces what is there, "w-" refuses to.
     chunk_cache: see `open`. Raises NodeNotFoundError, NodeExistsError, or ArgumentError if a group is there.
+
+    >>> import ndzarr
+    >>> store = ndzarr.array([1, 2, 3]).store
+    >>> z = ndzarr.open_array(store, mode="r+")
+    >>> z[0] = 9
+    >>> ndzarr.open_array(store)[:]
+    array([9, 2, 3])
     """
     _check_mode(mode)
     cache = cache_of(chunk_cache)
@@ -228,7 +245,13 @@ def open_group(
     **store_options: Any,
 ) -> Group:
     """The group at `path`; modes "a", "w" and "w-" create it. See `open_array` for the modes and errors, and `open` for
-    `consolidated` and `chunk_cache`."""
+    `consolidated` and `chunk_cache`.
+
+    >>> import ndzarr
+    >>> g = ndzarr.open_group(ndzarr.MemoryStore(), mode="a", attributes={"title": "ocean"})
+    >>> g.attrs["title"]
+    'ocean'
+    """
     _check_mode(mode)
     cache = cache_of(chunk_cache)
     store, path = located(store, path)
@@ -287,13 +310,24 @@ def empty(shape: Any, *, dtype: Any = None, store: Any = None, **create: Any) ->
 
 
 def full(shape: Any, fill_value: Any, *, dtype: Any = None, store: Any = None, **create: Any) -> ZArray:
-    """A new array that reads as `fill_value` everywhere; no chunk is written."""
+    """A new array that reads as `fill_value` everywhere; no chunk is written.
+
+    >>> import ndzarr
+    >>> ndzarr.full(3, 7)[:]
+    array([7, 7, 7])
+    """
     kind = np.asarray(fill_value).dtype if dtype is None else dtype
     return create_array(store, shape=shape, dtype=kind, fill_value=fill_value, **create)
 
 
 def zeros(shape: Any, *, dtype: Any = None, store: Any = None, **create: Any) -> ZArray:
-    """A new array that reads as zeros everywhere; no chunk is written."""
+    """A new array that reads as zeros everywhere; no chunk is written.
+
+    >>> import ndzarr
+    >>> ndzarr.zeros((2, 3), dtype="i4")[:]
+    array([[0, 0, 0],
+           [0, 0, 0]], dtype=int32)
+    """
     return create_array(store, shape=shape, dtype=dtype, fill_value=_zero(dtype), **create)
 
 
@@ -332,7 +366,12 @@ def full_like(a: Any, fill_value: Any, **create: Any) -> ZArray:
 
 
 def zeros_like(a: Any, **create: Any) -> ZArray:
-    """`zeros` with the shape and dtype of `a`, and the format, chunks, shards and codecs if it is a ZArray."""
+    """`zeros` with the shape and dtype of `a`, and the format, chunks, shards and codecs if it is a ZArray.
+
+    >>> import ndzarr
+    >>> ndzarr.zeros_like(ndzarr.array([1.5, 2]))[:]
+    array([0., 0.])
+    """
     return zeros(**_like(a, create))
 
 
@@ -369,7 +408,12 @@ def save(store: Any, *arrays: Any, **named: Any) -> None:
 
 
 def load(store: Any, *, path: str = "", **store_options: Any) -> NDArray | dict[str, Any]:
-    """The array at `path` as NumPy's, or a group as a dict of its members, each loaded likewise."""
+    """The array at `path` as NumPy's, or a group as a dict of its members, each loaded likewise.
+
+    >>> import ndzarr
+    >>> ndzarr.load(ndzarr.array([1, 2, 3]).store)
+    array([1, 2, 3])
+    """
     whole: NDArray | dict[str, Any] = loaded(open(store, path=path, **store_options))
     return whole
 
@@ -421,6 +465,13 @@ def move(
     Nothing is deleted before all of it is in its new place, and nothing but what was copied: after an exception all data are
     at `src`, or at `dst`, or at both. What is skipped stays where it was, and so do groups that were merged. Let nobody write
     to the node meanwhile: a chunk that is changed after it was copied is lost.
+
+    >>> import ndzarr
+    >>> g = ndzarr.create_group()
+    >>> _ = g.create_array("raw", shape=3)
+    >>> _ = ndzarr.move(g["raw"], g, path="kept")
+    >>> "raw" in g, "kept" in g
+    (False, True)
     """
     return _transfer(src, dst, path, move=True, if_exists=if_exists, dry_run=dry_run, progress=progress)
 
@@ -444,7 +495,15 @@ def _transfer(src: Any, dst: Any, path: str, *, move: bool, **how: Any) -> Trans
 
 
 def delete(store: Any, path: str = "", **store_options: Any) -> None:
-    """Remove the node at `path` with all that it holds; NodeNotFoundError when there is none."""
+    """Remove the node at `path` with all that it holds; NodeNotFoundError when there is none.
+
+    >>> import ndzarr
+    >>> g = ndzarr.create_group()
+    >>> _ = g.create_array("raw", shape=3)
+    >>> ndzarr.delete(g.store, "raw")
+    >>> "raw" in g
+    False
+    """
     opened = resolve(store, "r+", **store_options)
     where = normalize_path(path)
     if nodes.kind(opened, where) is None:
@@ -457,6 +516,12 @@ def consolidate(store: Any, *, path: str = "", **store_options: Any) -> Group:
 
     Writes through ndzarr keep the document true afterwards; other programs' do not. In format 2 it is `.zmetadata`, in format 3
     a field of the group's `zarr.json`. ArgumentError where nodes of both formats lie under the group.
+
+    >>> import ndzarr
+    >>> g = ndzarr.create_group()
+    >>> _ = g.create_array("a", shape=3), g.create_array("b", shape=3)
+    >>> sorted(ndzarr.consolidate(g.store))  # one request, however many there are
+    ['a', 'b']
     """
     opened = resolve(store, "r+", **store_options)
     where = normalize_path(path)
@@ -476,7 +541,16 @@ def _group_meta(store: Store, path: str) -> GroupMeta:
 
 
 def tree(store: Any, **store_options: Any) -> treeview.Tree:
-    """The hierarchy of a group, given as such or by its store."""
+    """The hierarchy of a group, given as such or by its store.
+
+    >>> import ndzarr
+    >>> g = ndzarr.create_group()
+    >>> _ = g.create_array("ocean/sst", shape=(4, 6), dtype="f4")
+    >>> ndzarr.tree(g.store)
+    /
+    └── ocean
+        └── sst (4, 6) float32
+    """
     group = store if isinstance(store, Group) else open(store, **store_options)
     if not isinstance(group, Group):
         raise ArgumentError(f"{group!r} is an array; only groups have a tree")

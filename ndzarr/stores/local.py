@@ -58,6 +58,13 @@ class LocalStore(Store):
 
     Locks keep other processes on this host out too, where the system and the file system have them (`stores.filelocks`): those
     of an array's chunks lie in a folder `.ndzarr` beside them.
+
+    >>> import tempfile, ndzarr
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = ndzarr.LocalStore(folder)
+    ...     store.set("a", b"123")
+    ...     store.get("a"), store.get("b")
+    (b'123', None)
     """
 
     scheme: ClassVar[str | None] = "file"
@@ -87,7 +94,7 @@ class LocalStore(Store):
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> LocalStore:
-        """The store of a "file://" URL of this host."""
+        """The store of a `file:` URL of this host."""
         from urllib.parse import urlsplit
         from urllib.request import url2pathname  # brings half of the network modules: 20 ms
 
