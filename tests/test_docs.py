@@ -20,11 +20,15 @@ PAGES = sorted([TOP / "README.md", *(p for p in TOP.joinpath("docs").rglob("*.md
 REFERENCE = TOP.joinpath("docs/api.md").read_text(encoding="utf-8")
 #: Public names without an example of their own, and where there is one.
 ELSEWHERE = {
-    **dict.fromkeys(["ones", "empty", "empty_like", "full_like", "ones_like"], "as `zeros`, `full` and `zeros_like`"),
+    **dict.fromkeys(["ones", "empty", "empty_like", "full_like", "ones_like", "zeros_like"], "as `zeros` and `full`"),
     **dict.fromkeys(["CacheInfo", "CodecInfo", "Explanation", "Finding", "Options", "Quicklook", "Recorded", "Report",
                      "Requests", "StoreInfo", "Transfer"], "a record: the function that returns it has one"),
     **dict.fromkeys(["FsspecStore", "GridFSStore", "ObjectStore", "ZarrPythonStore"], "needs a server or another library"),
     "ReplayStore": "docs/wrappers.md, since it takes a file to replay",
+    "move": "as `copy`",
+    "consolidate": "docs/groups.md",
+    "LocalStore": "docs/quickstart.md, as every path",
+    "ZipStore": "docs/quickstart.md",
     "Store": "abstract: docs/contributing.md has a whole store",
 }  # fmt: skip
 

@@ -58,13 +58,6 @@ class LocalStore(Store):
 
     Locks keep other processes on this host out too, where the system and the file system have them (`stores.filelocks`): those
     of an array's chunks lie in a folder `.ndzarr` beside them.
-
-    >>> import tempfile, ndzarr
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     store = ndzarr.LocalStore(folder)
-    ...     store.set("a", b"123")
-    ...     store.get("a"), store.get("b")
-    (b'123', None)
     """
 
     scheme: ClassVar[str | None] = "file"

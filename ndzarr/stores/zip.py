@@ -60,13 +60,6 @@ class ZipStore(Store):
     never listed.
 
     Thread-safe. A child of fork may read, not write. Pickles as its path, what is pending flushed first, for reading.
-
-    >>> import tempfile, ndzarr
-    >>> with tempfile.TemporaryDirectory() as folder, ndzarr.ZipStore(f"{folder}/a.zip", "w") as store:
-    ...     z = ndzarr.create_array(store, shape=3)
-    ...     z[:] = [1, 2, 3]
-    ...     z[1:]
-    array([2., 3.])
     """
 
     scheme: ClassVar[str | None] = "zip"
