@@ -91,7 +91,8 @@ def _rows(z: ZArray) -> Iterator[tuple[str, str]]:
         yield "shards", shards
     yield "dtype", display.format_dtype(z.dtype)
     yield "fill value", display.format_scalar(z.fill_value)
-    yield "codecs", display.format_codecs(z.metadata.codecs) or "none"
+    # An arrow of two characters would be broken in two at the end of a line.
+    yield "codecs", display.format_codecs(z.metadata.codecs).replace(" -> ", " → ") or "none"
     yield "format", f"Zarr {z.zarr_format}, order {z.order}"
     yield "store", z.store.url
 

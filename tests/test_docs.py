@@ -6,6 +6,7 @@ What Sphinx makes of it is checked by .ci/check_docs.py, after each build.
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import runpy
 from pathlib import Path
@@ -103,6 +104,16 @@ def test_a_member_without_a_word_is_seen() -> None:
             pass
 
     assert [m for m in ("told", "noted", "silent", "said", "mute") if not documented(Example, m)] == ["silent", "mute"]
+
+
+@pytest.mark.parametrize("path", sorted(TOP.glob("docs/notebooks/*.ipynb")), ids=lambda p: p.stem)
+def test_notebooks_hold_no_output(path: Path) -> None:
+    """They are run by each build; output that was stored would be shown instead, and go stale."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) > 5
+    assert [cell for cell in cells if cell["outputs"] or cell["execution_count"]] == []
+    assert set(notebook["metadata"]) == {"kernelspec", "language_info"}
 
 
 @pytest.mark.parametrize("name", [name for name in ndzarr.__all__ if name != "__version__"])
