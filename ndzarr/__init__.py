@@ -34,6 +34,7 @@ _HOME = {
     "ndzarr.group": "Group",
     "ndzarr.lazyview": "LazyView",
     "ndzarr.rechunking.rechunk": "rechunk",
+    "ndzarr.plotting": "Quicklook quicklook",
     "ndzarr.relocation": "Transfer",
     "ndzarr.stores.base": "Store",
     "ndzarr.stores.cached": "CacheInfo CachedStore",
@@ -122,6 +123,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     from ndzarr.explain import Explanation as Explanation
     from ndzarr.group import Group as Group
     from ndzarr.lazyview import LazyView as LazyView
+    from ndzarr.plotting import Quicklook as Quicklook, quicklook as quicklook
     from ndzarr.rechunking.rechunk import rechunk as rechunk
     from ndzarr.relocation import Transfer as Transfer
     from ndzarr.stores.base import Store as Store
