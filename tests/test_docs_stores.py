@@ -28,7 +28,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def run(page: str, address: str, server: str) -> dict[str, Any]:
-    """Run the page's blocks with the address of `server` in place of the page's; what they leave, with the last value as "_"."""
+    """Run the page's blocks with the address of `server` in place of the page's; what they leave, the last value as "_"."""
     found = blocks(page, "python")
     assert found
     assert any(address in block for block in found)
