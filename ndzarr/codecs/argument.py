@@ -18,10 +18,10 @@ __all__ = ["normalize", "normalize_all", "to_v2", "to_v3"]
 def normalize(argument: Any) -> CodecSpec:
     """The CodecSpec of one codec, with its full configuration, checked; ArgumentError for anything that is none.
 
-    `argument`: a name ("zstd"), a v2 object ({"id": ...}), a v3 object ({"name": ..., "configuration": ...}), a
-    numcodecs object, a codec of zarr-python 3, one of our codecs, or a CodecSpec. The name comes out as the registry has it and the configuration
-    in numcodecs' words (blosc's shuffle as a number), whichever form came in, so that either format starts from one
-    form.
+    `argument`: a name ("zstd"), a v2 object ({"id": ...}), a v3 object ({"name": ..., "configuration": ...}), an object of
+    numcodecs or of zarr-python 3, one of our codecs, or a CodecSpec. The name comes out as the registry has it and the
+    configuration in numcodecs' words (blosc's shuffle as a number), whichever form came in, so that either format starts
+    from one form.
     """
     name, configuration = _parse(argument)
     # Whether pickle is allowed is asked when the array is opened, not when a codec is described.
