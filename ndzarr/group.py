@@ -11,6 +11,7 @@ import numpy as np
 from ndzarr import config, display, hierarchy, nodes, treeview
 from ndzarr.chunkcache import ChunkCache, cache_of
 from ndzarr.creation import new_array
+from ndzarr.dtypes.argument import dtype_argument
 from ndzarr.errors import ArgumentError, DamagedNodeWarning, MetadataError, NodeNotFoundError
 from ndzarr.formats.consolidated import Consolidated
 from ndzarr.keys import join, normalize_path
@@ -281,17 +282,24 @@ class Group(Node, MutableMapping[str, Any]):
 
     # ---- making members --------------------------------------------------------------------------------
 
-    def create_array(self, name: str, **create: Any) -> ZArray:
+    def create_array(self, name: str, *, data: Any = None, **create: Any) -> ZArray:
         """A new array under `name`, with the groups above it; keywords as for `ndzarr.create_array`.
 
-        In the format of this group, or of the nearest one that is there under `name`, unless `zarr_format` says another.
+        data: what it is to hold, which also says of which shape and dtype it is. In the format of this group, or of the nearest
+        one that is there under `name`, unless `zarr_format` says another.
         """
         path = self._full(name)
         self._check_writable()
         if self._holds(path):
             create.setdefault("zarr_format", self.zarr_format)
         create.setdefault("chunk_cache", self._chunk_cache)
-        return new_array(self._store, path, **create)
+        if data is None:
+            return new_array(self._store, path, **create)
+        dtype = create.pop("dtype", None)
+        values = np.asarray(data, None if dtype is None else dtype_argument(dtype))
+        z = new_array(self._store, path, **{"shape": values.shape, "dtype": values.dtype, **create})
+        z[...] = values
+        return z
 
     def create_group(
         self,
