@@ -34,7 +34,7 @@ from ndzarr.zarray import ZArray
 BLOCK_NBYTES = 64 << 20
 
 #: What may be given anew; of a group, for every array in it.
-_CHANGES = frozenset("chunks shards compressor filters order dimension_separator checksum fill_value".split())
+_CHANGES = frozenset("chunks shards access compressor filters order dimension_separator checksum fill_value".split())
 #: What changes the bytes of an encoded chunk.
 _ENCODING = frozenset("compressor filters order checksum".split())
 
@@ -53,7 +53,8 @@ def convert(
     """Write an array, or a group with all that it holds, to another place; the new node, open for reading and writing.
 
     src: a ZArray, a Group, or anything that `open` takes. dst: anything that `create_array` takes, and `path` in it.
-    zarr_format: 2 or 3; None keeps that of `src`. changes: any of chunks, shards, compressor, filters, order,
+    zarr_format: 2 or 3; None keeps that of `src`. changes: any of chunks, shards, access (which has the lengths chosen anew
+    where they are not given), compressor, filters, order,
     dimension_separator, checksum and fill_value, as for `create_array`; what is not given stays as it is (with new chunks, and
     in format 2, shards go).
 
@@ -126,6 +127,8 @@ def _array(
     moves: list[_Move],
 ) -> ZArray:  # fmt: skip
     engine = src._engine
+    if changes.get("access") is not None:
+        changes = {"chunks": "auto", **changes}
     anew = not changes.keys().isdisjoint(("chunks", "shards"))
     create, alike = arguments_for(src.metadata, src.chunks, version, engine.layout.fill, flat=anew)
     if "chunks" in changes:
