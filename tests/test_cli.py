@@ -43,13 +43,14 @@ class Case:
     damaged: tuple[str, str]
     fields: str
     found: int = 1  # the exit status of what is damaged
+    trouble: int = 1  # and of what is missing
     usage: bool = False
     json: bool = True
 
 
 NOWHERE = "no array or group at '/' in .*nowhere"
 UNOPENED = "1 node cannot be opened; `ndzarr check damaged.zarr` says why"
-UNDECODED = "cannot decode chunk.*; `ndzarr check damaged.zarr`"
+UNDECODED = r"cannot decode chunk.*; `ndzarr check (file://\S*/)?damaged.zarr`"
 TRANSFER = "command source target nodes skipped replaced keys nbytes dry_run"
 #: Of an array.
 HEADER = "kind zarr_format shape dtype chunks shards order fill_value dimension_names codecs nchunks nbytes attributes"
@@ -100,6 +101,25 @@ CASES = {
     "convert": Case(
         ("sound.zarr new.zarr --node z --chunks 10,10 --compressor zlib", r"array / in .*chunks of \(10, 10\)"),
         ("nowhere new.zarr", NOWHERE), ("damaged.zarr new.zarr --node z --compressor none", UNDECODED), f"store path {HEADER}",
+    ),
+    "rechunk": Case(
+        ("sound.zarr new.zarr --node z --chunks 10,2", r"array / in .*chunks of \(10, 2\)"),
+        ("nowhere new.zarr --chunks 2", NOWHERE), ("damaged.zarr new.zarr --node z --chunks 10,2", UNDECODED),
+        f"store path {HEADER}",
+    ),
+    "compress": Case(
+        ("sound.zarr new.zarr --node z --max-abs 1", r"200 B stored as [\d.]+ B; measured: "), ("nowhere new.zarr", NOWHERE),
+        ("damaged.zarr new.zarr --node z", UNDECODED), f"store path {HEADER}",
+    ),
+    "diff": Case(
+        ("sound.zarr sound.zarr", "identical: "), ("nowhere sound.zarr", NOWHERE),
+        ("sound.zarr damaged.zarr --node z", UNDECODED),
+        "same identical a b arrays elements elements_read items", found=2, trouble=2,
+    ),
+    "digest": Case(
+        ("sound.zarr", r"sha256:[0-9a-f]{64}  g/s\nsha256:[0-9a-f]{64}  z\n"), ("nowhere", NOWHERE),
+        ("damaged.zarr z", UNDECODED),
+        "store path algorithm digests",
     ),
     "consolidate": Case(
         ("sound.zarr", "consolidated 3 members"), ("nowhere", NOWHERE), ("damaged.zarr", "m/zarr.json"),
@@ -197,7 +217,7 @@ def test_on_what_is_good(name: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_on_what_is_missing(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments, pattern = CASES[name].missing
     status, out, err = run(capsys, name, *arguments.split())
-    assert (status, out) == (2 if CASES[name].usage else 1, "")
+    assert (status, out) == (2 if CASES[name].usage else CASES[name].trouble, "")
     check_line(err, pattern)
 
 
@@ -852,6 +872,44 @@ def test_convert(capsys: pytest.CaptureFixture[str]) -> None:
     assert np.array_equal(ndzarr.open_array("back.zarr/z")[...], ndzarr.open_array("sound.zarr/z")[...])
     assert run(capsys, "convert", "sound.zarr", "sound.zarr", "--node", "z", "--to", "big", "--chunks", "10")[0] == 0
     assert ndzarr.open_array("sound.zarr", path="big").chunks == (10, 10)
+
+
+@pytest.mark.usefixtures("stores")
+def test_rechunk_and_compress(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["rechunk", "sound.zarr", "sound.zarr", "--node", "z", "--to", "series"]
+    assert run(capsys, *words, "--chunks", "10,1", "--max-mem", "1MiB", "--zarr-format", "2")[0] == 0
+    series = ndzarr.open_array("sound.zarr", path="series")
+    assert (series.chunks, series.zarr_format, series[9, 9]) == ((10, 1), 2, 99)
+    status, _, err = run(capsys, "rechunk", "sound.zarr", "new.zarr", "--node", "z", "--chunks", "2,2", "--max-mem", "3")
+    assert status == 1
+    check_line(err, "needs|at least")
+    check_line(run(capsys, "rechunk", "sound.zarr", "new.zarr", "--node", "z")[2], "rechunk needs --chunks")
+    check_line(run(capsys, "rechunk", "sound.zarr", "new.zarr", "--chunks", "1")[2], "expected an array; name one with --node")
+    ndzarr.array(np.sin(np.arange(10_000)).astype("f4"), store="waves.zarr", compressor=None)
+    document = json.loads(run(capsys, "compress", "waves.zarr", "small.zarr", "--max-abs", "0.01", "--json")[1])
+    assert document["attributes"]["ndzarr_compression"]["bound"]["max_abs"] == 0.01
+    assert np.abs(ndzarr.open_array("small.zarr")[...] - np.sin(np.arange(10_000))).max() < 0.011
+    assert run(capsys, "compress", "waves.zarr", "bits.zarr", "--keep-bits", "auto")[0] == 0
+
+
+@pytest.mark.usefixtures("stores")
+def test_diff_has_the_status_of_diff(capsys: pytest.CaptureFixture[str]) -> None:
+    ndzarr.convert("sound.zarr", "other.zarr", chunks=3, shards=None)
+    assert run(capsys, "diff", "sound.zarr", "other.zarr")[0] == 0
+    assert run(capsys, "diff", "sound.zarr", "other.zarr", "--strict")[0] == 1
+    ndzarr.open_array("other.zarr/z", "r+")[3, 4] += 2
+    status, out, err = run(capsys, "diff", "sound.zarr", "other.zarr")
+    assert (status, err) == (1, "")
+    assert "z: values: 1 of 100 differ, by up to 2" in out
+    assert run(capsys, "diff", "sound.zarr", "other.zarr", "--atol", "2")[0] == 0
+    assert run(capsys, "diff", "sound.zarr", "other.zarr", "--node", "g")[0] == 0
+    assert run(capsys, "diff", "sound.zarr", "sound.zarr", "--node", "z", "--to", "g/s")[0] == 1
+    assert run(capsys, "diff", "sound.zarr", "other.zarr", "--atol", "nan")[0] == 2
+    ndzarr.consolidate("other.zarr")
+    digests = [run(capsys, "digest", store, "g")[1] for store in ("sound.zarr", "other.zarr")]
+    assert digests[0] == digests[1]
+    assert run(capsys, "digest", "sound.zarr", "z", "--algorithm", "md5")[1].startswith("md5:")
+    check_line(run(capsys, "digest", "sound.zarr", "z", "--algorithm", "nonsense")[2], "nonsense")
 
 
 def test_urls_and_options(capsys: pytest.CaptureFixture[str], stores: Path) -> None:

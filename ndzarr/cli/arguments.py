@@ -76,6 +76,11 @@ def count(text: str) -> int:
     return int(text)
 
 
+def bits(text: str) -> Any:
+    """A number of bits, or "auto"."""
+    return text if text == "auto" else count(text)
+
+
 def seconds(text: str) -> float:
     """A positive number of seconds."""
     try:

@@ -49,5 +49,7 @@ def _advice(error: BaseException, given: argparse.Namespace) -> str:
     if isinstance(error, NodeExistsError) and given.command in ("create", "convert", "rechunk"):
         return "; --overwrite replaces it"
     if isinstance(error, (CorruptChunkError, MetadataError)) and given.command != "check" and store is not None:
-        return f"; `ndzarr check {store}` says what else is damaged"
+        # Of two stores that a command takes it may be the other one.
+        where = error.store or "STORE" if "target" in vars(given) else store
+        return f"; `ndzarr check {where}` says what else is damaged"
     return ""

@@ -26,7 +26,7 @@ from ndzarr.streaming import PIECE_NBYTES
 from ndzarr.zarray import ZArray
 
 #: What says how an array is stored; the parser leaves out of the namespace what is not given.
-STORAGE = ("chunks", "shards", "compressor", "filters", "fill_value", "order", "checksum")
+STORAGE = ("chunks", "shards", "access", "compressor", "filters", "fill_value", "order", "checksum")
 #: What only an array has.
 _OF_ARRAYS = ("data", "shape", "dtype", "dimension_names")
 #: Rows of whole objects are kept together up to so many bytes, so that no object is written twice.

@@ -6,15 +6,20 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from typing import Any
 
 from ndzarr import api
 from ndzarr.cli import header
+from ndzarr.cli.failures import UsageError
 from ndzarr.cli.making import STORAGE
 from ndzarr.cli.output import print_json, shows_progress
 from ndzarr.cli.places import opened_store
+from ndzarr.compression.compress import compress as compress_array
 from ndzarr.conversion import convert as convert_node
 from ndzarr.display import format_nbytes
+from ndzarr.errors import ArgumentError
 from ndzarr.group import Group
+from ndzarr.rechunking.rechunk import rechunk as rechunk_array
 from ndzarr.stores.base import Store
 from ndzarr.zarray import ZArray
 
@@ -74,6 +79,55 @@ def convert(given: argparse.Namespace) -> int:
         )
         report(made, given)
     return 0
+
+
+def rechunk(given: argparse.Namespace) -> int:
+    """Other chunks, in bounded memory."""
+    changes = {name: getattr(given, name) for name in STORAGE if hasattr(given, name)}
+    if "chunks" not in changes:
+        raise UsageError("rechunk needs --chunks, such as --chunks 100,200")
+    if given.zarr_format is not None:
+        changes["zarr_format"] = given.zarr_format
+    with both(given) as (node, target):
+        made = rechunk_array(
+            _an_array(node),
+            target,
+            path=given.to,
+            max_mem=given.max_mem,
+            overwrite=given.overwrite,
+            temp=given.temp,
+            progress=shows_progress(given),
+            **changes,
+        )
+        report(made, given)
+    return 0
+
+
+def compress(given: argparse.Namespace) -> int:
+    """As small as a bound allows."""
+    with both(given) as (node, target):
+        made = compress_array(
+            _an_array(node),
+            target,
+            path=given.to,
+            max_abs=given.max_abs,
+            max_rel=given.max_rel,
+            keep_bits=given.keep_bits,
+            overwrite=given.overwrite,
+            progress=shows_progress(given),
+        )
+        report(made, given)
+        if not given.json:
+            record: Any = made.attrs["ndzarr_compression"]
+            measured = ", ".join(f"{name} {value}" for name, value in record["measured"].items())
+            print(f"{format_nbytes(record['nbytes'])} stored as {format_nbytes(record['nbytes_stored'])}; measured: {measured}")
+    return 0
+
+
+def _an_array(node: ZArray | Group) -> ZArray:
+    if isinstance(node, Group):
+        raise ArgumentError(f"{node.path or '/'!r} in {node.store.url} is a group, expected an array; name one with --node")
+    return node
 
 
 def report(made: ZArray | Group, given: argparse.Namespace) -> None:

@@ -160,14 +160,13 @@ def _making(commands: Commands) -> None:
     command.add_argument("--axis", metavar="N", type=int, default=0, help="default: 0")
 
 
-def _storage(command: argparse.ArgumentParser, *, codecs: bool = True) -> None:
+def _storage(command: argparse.ArgumentParser) -> None:
     """How an array is stored; what is not given is not in the namespace."""
     unset = argparse.SUPPRESS
     add: Callable[..., Any] = command.add_argument
-    add("--chunks", metavar="N,N", type=arguments.lengths, default=unset, help="lengths of chunks, such as 100,200, or auto")
-    add("--shards", metavar="N,N", type=arguments.optional_lengths, default=unset, help="lengths of shards, auto, or none")
-    if not codecs:
-        return
+    add("--chunks", metavar="N,N", type=arguments.lengths, default=unset, help="lengths of chunks, such as 100,200; 4MiB, auto")
+    add("--shards", metavar="N,N", type=arguments.optional_lengths, default=unset, help="lengths of shards; 64MiB, auto, none")
+    add("--access", choices=("maps", "series", "balanced"), default=unset, help="what automatic chunks are to be good for")
     add("--compressor", metavar="CODEC", type=arguments.codec, default=unset, help='a name, JSON such as {"id": ...}, none')
     add("--filters", metavar="JSON", type=arguments.codec, default=unset, help="a name or JSON of codecs applied before it")
     add("--fill-value", metavar="VALUE", type=arguments.value, default=unset, help="what chunks never written read as")
@@ -201,6 +200,25 @@ def _moving(commands: Commands) -> None:
     _storage(command)
     command.add_argument("--overwrite", action="store_true", help="replace what is there, with all that it holds")
 
+    more = "After a kill the same command goes on where it was."
+    command = commands.add(
+        "rechunk", "moving:rechunk", "write an array with other chunks, within bounded memory", more=more, quiet=True
+    )
+    _two(command)
+    _storage(command)
+    command.add_argument("--max-mem", metavar="SIZE", default="256MiB", help="what arrays may take; default: 256MiB")
+    command.add_argument("--temp", metavar="STORE", help="where what is in between lies; default: beside DST")
+    command.add_argument("--zarr-format", type=int, choices=(2, 3), help="default: that of SRC")
+    command.add_argument("--overwrite", action="store_true", help="replace what is there, and begin from the start")
+
+    more = "Without a bound nothing is lost, and the smallest lossless chain of codecs is found."
+    command = commands.add("compress", "moving:compress", "write an array as small as a bound allows", more=more, quiet=True)
+    _two(command)
+    command.add_argument("--max-abs", metavar="X", type=float, help="the largest error allowed")
+    command.add_argument("--max-rel", metavar="X", type=float, help="the largest error allowed, relative to each value")
+    command.add_argument("--keep-bits", metavar="N", type=arguments.bits, help="so many bits of the mantissa, or auto")
+    command.add_argument("--overwrite", action="store_true", help="replace what is there")
+
     command = commands.add(
         "consolidate", "moving:consolidate", "gather the metadata of all nodes under a group in one document", quiet=True
     )
@@ -214,6 +232,26 @@ def _knowing(commands: Commands) -> None:
     )
     _store(command)
     command.add_argument("-i", "--index", metavar="INDEX", type=arguments.index, default=..., help="such as '[10:20, ::2]'")
+
+    more = "As diff(1): 0 where they are the same, 1 where they differ, 2 where that could not be found out."
+    command = commands.add(
+        "diff", "comparing:diff", "what differs between two arrays or groups", more=more, trouble=2, quiet=True
+    )
+    command.add_argument("store", metavar="A", help="a directory, a zip archive or a URL")
+    command.add_argument("target", metavar="B", help="likewise")
+    command.add_argument("--node", metavar="NODE", default="", help="the path of a node in A; default: the root")
+    command.add_argument("--to", metavar="NODE", help="its path in B; default: that in A")
+    _option(command, what="A")
+    _option(command, ("--target-option",), what="B")
+    command.add_argument("--rtol", metavar="X", type=float, default=0.0, help="the relative difference allowed; default: 0")
+    command.add_argument("--atol", metavar="X", type=float, default=0.0, help="the absolute difference allowed; default: 0")
+    command.add_argument("--max-regions", metavar="N", type=arguments.count, default=100, help="list so many; default: 100")
+    command.add_argument("--strict", action="store_true", help="how they are stored may not differ either")
+
+    more = "The same whatever the chunks, codecs, format or store. Of a group, those of all arrays in it."
+    command = commands.add("digest", "comparing:digest", "a digest of an array's values", more=more, quiet=True)
+    _store(command)
+    command.add_argument("--algorithm", metavar="NAME", default="sha256", help="any that hashlib has; default: sha256")
 
     command = commands.add("check", "checks:check", "what is damaged, left over or out of place; changes nothing", quiet=True)
     _store(command)
