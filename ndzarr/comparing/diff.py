@@ -23,7 +23,7 @@ from ndzarr.comparing.difference import Difference, Item, ItemKind
 from ndzarr.comparing.elements import comparable, differing, largest, nan_free
 from ndzarr.comparing.regions import Region, merged, regions_of, shifted
 from ndzarr.crew import CREW_FROM_NS, share
-from ndzarr.engine import Engine
+from ndzarr.engine import Engine, chunk_in
 from ndzarr.errors import ArgumentError
 from ndzarr.fillvalue import element
 from ndzarr.group import Group
@@ -242,7 +242,9 @@ class _Values:
                 for spot in sorted({*one, *other}):
                     if not (spot in one and spot in other and _equal(one[spot], other[spot])):
                         before -= math.prod(a.layout.grid.valid(spot))
-                        self._compare(_box(a, spot), *(_chunk(e, coords, spot, d.get(spot)) for e, d in ((a, one), (b, other))))
+                        self._compare(
+                            _box(a, spot), *(chunk_in(e, coords, spot, d.get(spot)) for e, d in ((a, one), (b, other)))
+                        )
                 with self._lock:
                     self.done(before)
 
@@ -270,19 +272,6 @@ def _equal(a: Buffer, b: Buffer) -> bool:
 def _box(engine: Engine, spot: Coords) -> Box:
     grid = engine.layout.grid
     return tuple([slice(n, n + valid, 1) for n, valid in zip(grid.start(spot), grid.valid(spot), strict=True)])
-
-
-def _chunk(engine: Engine, coords: Coords, spot: Coords, data: Buffer | None) -> NDArray:
-    """What an encoded chunk holds, cut at the edge of the array."""
-    layout = engine.layout
-    valid = layout.grid.valid(spot)
-    if data is None:
-        blank = np.empty(valid, layout.dtype)
-        blank[...] = element(layout.fill, layout.dtype)
-        return blank
-    cell = layout.uniform or layout.cell(coords)
-    chunk = engine.chunks.decode(cell.pipeline if cell.shard is None else cell.shard.pipeline, data, None, coords)
-    return np.asarray(chunk[tuple([slice(0, n) for n in valid])])
 
 
 # ---- words --------------------------------------------------------------------------------
