@@ -5,4 +5,4 @@ from __future__ import annotations
 from ndzarr.statistics.collecting import collect as collect
 from ndzarr.statistics.pruning import extreme as extreme, may_help as may_help, nonzero as nonzero, where as where
 from ndzarr.statistics.told import Statistics as Statistics, statistics_of as statistics_of
-from ndzarr.statistics.trust import damage as damage
+from ndzarr.statistics.trust import agreed as agreed, damage as damage
