@@ -53,6 +53,7 @@ _HOME = {
     "ndzarr.stores.sql": "SQLStore",
     "ndzarr.stores.zarr_python": "ZarrPythonStore",
     "ndzarr.stores.zip": "ZipStore",
+    "ndzarr.statistics.told": "Statistics",
     "ndzarr.transactions": "transaction",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
@@ -126,6 +127,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     from ndzarr.plotting import Quicklook as Quicklook, quicklook as quicklook
     from ndzarr.rechunking.rechunk import rechunk as rechunk
     from ndzarr.relocation import Transfer as Transfer
+    from ndzarr.statistics.told import Statistics as Statistics
     from ndzarr.stores.base import Store as Store
     from ndzarr.stores.cached import CachedStore as CachedStore, CacheInfo as CacheInfo
     from ndzarr.stores.fault import FaultStore as FaultStore
