@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TypeAlias
 
+from ndzarr.display import format_nbytes
+
 #: What evidence is made of: plain numbers, and words such as the name of a codec.
 Evidence: TypeAlias = Mapping[str, int | float | str | list[int]]
 
@@ -65,7 +67,9 @@ class Advice:
         return json.dumps(found, indent=2, ensure_ascii=False)
 
     def __str__(self) -> str:
-        seen = ", ".join(f"{count:,} {what}" for what, count in self.looked_at.items())
+        seen = ", ".join(
+            format_nbytes(count) if what == "nbytes" else f"{count:,} {what}" for what, count in self.looked_at.items()
+        )
         more = "" if self.complete else "; there is more, which was not looked at"
         lines = [f"{self.target}: {_findings(len(self.findings))} ({seen}{more})"]
         for finding in self.findings:
@@ -94,3 +98,11 @@ def _findings(count: int) -> str:
 def sorted_findings(findings: list[Suggestion]) -> tuple[Suggestion, ...]:
     """The greatest gain first, what changes values last."""
     return tuple(sorted(findings, key=lambda f: (f.lossy, -f.gain, f.where, f.kind)))
+
+
+def size_text(nbytes: int) -> str:
+    """A size that `chunks=` takes, rounded down."""
+    for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
+        if nbytes >= 8 * unit or (nbytes >= unit and not nbytes % unit):
+            return f"{nbytes // unit}{name}"
+    return f"{nbytes}B"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ndzarr._typing import Box, Coords, NDArray
-from ndzarr.advising.advice import Suggestion
+from ndzarr.advising.advice import Suggestion, size_text
 from ndzarr.chunking import chunk_lengths
 from ndzarr.compression.bound import Bound, lossy_dtype
 from ndzarr.compression.candidates import lossless, rounded
@@ -116,7 +116,7 @@ class Look:
                 f"{(1 - used) * 100:.0f} % of what chunks hold lies past the edge of the array, where there is nothing: their "
                 f"lengths do not fit the shape {z.shape}",
                 {"share_used": used, "share_used_then": better, "elements": z.size, "elements_in_chunks": padded},
-                f'ndzarr.convert(z, dst, chunks="{size}B")',
+                f'ndzarr.convert(z, dst, chunks="{size_text(size)}")',
                 1 - used / better,
             )
 
@@ -154,11 +154,11 @@ class Look:
         text = f"{more} {count:,} objects of {format_nbytes(round(mean))} on average".strip()
         if self._shardable():
             text += ": each costs a request" if remote else ": each is a file or a record of its own"
-            call = f'ndzarr.convert(z, dst, chunks={_lengths(z)!r}, shards="{_size(target)}")'
+            call = f'ndzarr.convert(z, dst, chunks={_lengths(z)!r}, shards="{size_text(target)}")'
             text += "; shards hold many chunks, which can still be read one by one"
         else:
             text += "; larger chunks would be fewer"
-            call = f'ndzarr.convert(z, dst, chunks="{_size(target)}")'
+            call = f'ndzarr.convert(z, dst, chunks="{size_text(target)}")'
         yield Suggestion("small-objects", z.path, text, evidence, call, max(0.0, 1 - raw / target))
 
     def _shardable(self) -> bool:
@@ -328,14 +328,6 @@ def _spread(found: Sequence[Coords], count: int) -> list[Coords]:
 
 def _lengths(z: ZArray) -> tuple[int, ...]:
     return tuple([axis.size(0) for axis in z._engine.layout.grid.axes])
-
-
-def _size(nbytes: int) -> str:
-    """A size that `chunks=` takes, rounded down."""
-    for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
-        if nbytes >= 8 * unit or (nbytes >= unit and not nbytes % unit):
-            return f"{nbytes // unit}{name}"
-    return f"{nbytes}B"
 
 
 def _recast(dtype: str) -> str:

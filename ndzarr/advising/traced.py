@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ndzarr._typing import Coords
-from ndzarr.advising.advice import Suggestion
+from ndzarr.advising.advice import Suggestion, size_text
 from ndzarr.chunking import Access, chunk_lengths, time_axis
 from ndzarr.display import format_nbytes
 from ndzarr.formats import v2, v3
@@ -132,7 +132,7 @@ class Reads:
                 "chunks": list(now),
                 "chunks_then": list(then),
             },
-            f'ndzarr.convert(z, dst, chunks="{nbytes}B", access="{access}")',
+            f'ndzarr.convert(z, dst, chunks="{size_text(nbytes)}", access="{access}")',
             1 - less / cost,
         )
 
@@ -156,7 +156,7 @@ class Reads:
             self.z.path,
             f"{self.requests:,} requests gave {format_nbytes(round(mean))} each on average; larger chunks need fewer",
             {"requests": self.requests, "nbytes": self.nbytes, "mean_nbytes": mean, "chunk_nbytes": raw},
-            f'ndzarr.convert(z, dst, chunks="{target >> 20}MiB")',
+            f'ndzarr.convert(z, dst, chunks="{size_text(target)}")',
             max(0.0, 1 - raw / target),
         )
 
