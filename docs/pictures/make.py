@@ -73,7 +73,6 @@ class Terminal:
 TERMINALS = {
     "demo": Terminal(("python -m ndzarr demo",), columns=100),
     "info": Terminal(("ndzarr info ocean.zarr/surface/sst", "ndzarr tree ocean.zarr"), columns=90),
-    "progress": Terminal(("ndzarr convert ocean.zarr turned.zarr --chunks auto",), columns=90, share=0.6),
 }
 
 

@@ -31,6 +31,7 @@ class MappingStore(Store):
             raise ArgumentError(f"expected a mapping of str to bytes, found a {type(mapping).__name__}", found=mapping)
         self.mapping = mapping
         self.writable = isinstance(mapping, MutableMapping)
+        self.by_value = isinstance(mapping, dict)
 
     @property
     def url(self) -> str:

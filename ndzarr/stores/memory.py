@@ -27,6 +27,7 @@ class MemoryStore(Store):
     conditional = True
     exclusive = True  # no other process reaches it
     tagged = True
+    by_value = True
     _lock: Any  # see own_lock
 
     def __init__(self, data: Mapping[str, Buffer] | None = None) -> None:
