@@ -22,10 +22,10 @@ REFERENCE = TOP.joinpath("docs/api.md").read_text(encoding="utf-8")
 #: Public names without an example of their own, and where there is one.
 ELSEWHERE = {
     **dict.fromkeys(["ones", "empty", "empty_like", "full_like", "ones_like", "zeros_like"], "as `zeros` and `full`"),
-    **dict.fromkeys(["CacheInfo", "CodecInfo", "Difference", "Explanation", "Finding", "Options", "Quicklook", "Recorded", "Report",
-                     "Requests", "StoreInfo", "Transfer", "WritePlan"], "a record: the function that returns it has one"),
+    **dict.fromkeys(["CacheInfo", "CodecInfo", "Difference", "Explanation", "Finding", "Options", "Quicklook", "Recorded",
+                     "Report", "Requests", "StoreInfo", "Transfer", "WritePlan"], "a record: what returns it has one"),
     **dict.fromkeys(["FsspecStore", "GridFSStore", "ObjectStore", "ZarrPythonStore"], "needs a server or another library"),
-    "ReplayStore": "docs/wrappers.md, since it takes a file to replay",
+    "ReplayStore": "docs/stores/around.md, since it takes a file to replay",
     "move": "as `copy`",
     "consolidate": "docs/groups.md",
     "LocalStore": "docs/quickstart.md, as every path",
