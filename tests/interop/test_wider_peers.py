@@ -77,3 +77,30 @@ def test_both_ways(label: str, measured: Any, record_property: Callable[[str, ob
 def test_the_page_says_what_is_measured(measured: Any) -> None:
     found = wider.unlike(measured)
     assert not found, "run tests/interop/wider.py, and look at what has changed:\n" + "\n".join(found)
+
+
+#: What docs/interoperability.md says that everybody reads, as rows of the tables.
+NUMBERS_V2 = "`i1` `i2` `i4` `i8` `u1` `u2` `u4` `u8` `f4` `f8`".split()
+NUMBERS_V3 = "`int8` `int16` `int32` `int64` `uint8` `uint16` `uint32` `uint64` `float32` `float64`".split()
+EVERYBODY = {
+    "v2": [
+        *NUMBERS_V2,
+        "`NaN`",
+        "none",
+        "`zlib`",
+        "`zstd`",
+        "`blosc`, shuffle",
+        'separator "/"',
+        'separator "."',
+        "four dimensions",
+    ],
+    "v3": [*NUMBERS_V3, "`NaN`, `float32`", "`gzip`, levels 0, 1, 9", "`zstd` with checksum", "`blosc` zstd, each shuffle"],
+}
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_what_everybody_reads(label: str, measured: Any) -> None:
+    features = label[:2]
+    rows = wider.v3.grouped(wider.others.cases_of(features))
+    found = {row: {measured.theirs[label]["they"][case.path] for case in cases} for (_, row), cases in rows.items()}
+    assert {row: found[row] for row in EVERYBODY[features] if found[row] != {"ok"}} == {}
