@@ -40,7 +40,7 @@ def access_argument(access: Any) -> Access | None:
 def time_axis(names: Sequence[str | None] | None) -> int:
     """The axis that maps follow each other along: the one whose name says so, else the first."""
     for axis, name in enumerate(names or ()):
-        if name is not None and name.lower() in TIME_NAMES:
+        if isinstance(name, str) and name.lower() in TIME_NAMES:  # what else there may be is refused later
             return axis
     return 0
 

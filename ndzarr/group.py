@@ -17,6 +17,7 @@ from ndzarr.formats.consolidated import Consolidated
 from ndzarr.keys import join, normalize_path
 from ndzarr.metadata import ArrayMeta, GroupMeta, shape_argument
 from ndzarr.node import Node
+from ndzarr.process import arrived
 from ndzarr.progress import Progress
 from ndzarr.relocation import IfExists, Transfer, transfer
 from ndzarr.staleness import Recorded, stale
@@ -98,7 +99,7 @@ class Group(Node, MutableMapping[str, Any]):
                 allow_pickle=self._allow_pickle,
                 missing=self._missing,
                 chunk_cache=self._chunk_cache,
-            )
+            )._of(self._home)
         return Group(
             self._store,
             path,
@@ -109,7 +110,7 @@ class Group(Node, MutableMapping[str, Any]):
             chunk_cache=self._chunk_cache,
             consolidated=self._consolidated,
             recorded=self._recorded,
-        )
+        )._of(self._home)
 
     def __getitem__(self, name: str) -> ZArray | Group:
         path = self._full(name)
@@ -254,6 +255,17 @@ class Group(Node, MutableMapping[str, Any]):
     def tree(self, max_depth: int | None = None) -> treeview.Tree:
         """The hierarchy below the group, to be printed or shown in a notebook, without data; `max_depth` as for `members`."""
         return treeview.tree(self, self._nodes(max_depth))
+
+    def digest(self, *, algorithm: str = "sha256", progress: Progress = None) -> str:
+        """A digest of all that lies below the group: names of members, and of each array what `ZArray.digest` covers.
+
+        Attributes do not count, nor does how anything is stored. docs/knowing.md defines it. progress counts elements. Raises
+        what reading raises, MetadataError for a damaged member, and ArgumentError as `ZArray.digest` does.
+        """
+        from ndzarr.digesting import group_digest  # of use to few
+
+        found = dict(self.members(None, damaged="raise"))
+        return group_digest({k: v if isinstance(v, ZArray) else None for k, v in found.items()}, algorithm, progress)
 
     def stale(self) -> list[str]:
         """The paths, relative to this group, for which its consolidated metadata say something else than the nodes themselves.
@@ -452,7 +464,7 @@ class Group(Node, MutableMapping[str, Any]):
     def __reduce__(self) -> tuple[Any, ...]:
         limit = None if self._chunk_cache is None else self._chunk_cache.limit
         arguments = (self._store, self._path, self._writable, self._allow_pickle, self._missing, self.consolidated, limit)
-        return _reopen, arguments
+        return _reopen, (*arguments, self._home)
 
     def __repr__(self) -> str:
         return display.group_repr(self)
@@ -538,6 +550,7 @@ def _reopen(
     missing: Any,
     consolidated: bool,
     cache: int | None = None,
+    home: bytes | None = None,
 ) -> Group:
     found = open_node(
         store,
@@ -553,4 +566,4 @@ def _reopen(
         raise nodes.nowhere(store, path)
     if not isinstance(found, Group):
         raise NodeNotFoundError(f"{path or '/'!r} in {store.url} is an array now", path=path)
-    return found
+    return found if home is None else found._of(arrived(home))

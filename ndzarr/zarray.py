@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -30,6 +30,8 @@ from ndzarr.lazyview import Lazy, LazyView
 from ndzarr.metadata import ArrayMeta, shape_argument
 from ndzarr.node import Node
 from ndzarr.operand import Borders
+from ndzarr.process import arrived
+from ndzarr.progress import Progress
 from ndzarr.selection import (
     LateSelectionError,
     Selection,
@@ -77,6 +79,10 @@ class ZArray(Node, DuckArray):
         # another thread's `resize` of this handle cannot make it go by two shapes.
         self._engine = self._engine_for(meta)
 
+    def _of(self, home: bytes) -> Self:
+        self._engine.home = home
+        return super()._of(home)
+
     def _engine_for(self, meta: ArrayMeta) -> Engine:
         try:
             layout = compile_layout(meta, self._path, allow_pickle=self._allow_pickle)
@@ -89,7 +95,7 @@ class ZArray(Node, DuckArray):
                 field=error.field or "codecs",
                 found=error.found,
             ) from error
-        return Engine(self._store, meta, layout, self._path, self._chunk_cache)
+        return Engine(self._store, meta, layout, self._path, self._chunk_cache, self._home)
 
     @property
     def _meta(self) -> ArrayMeta:
@@ -312,6 +318,23 @@ class ZArray(Node, DuckArray):
         kind = None if dtype is None else np.dtype(dtype)
         return map_chunks(engine.layout.grid, lambda box: self._read(engine, boxed(box), masked=True), f, kind, out, empty)
 
+    # ---- knowing what is in it --------------------------------------------------------------------------------
+
+    def digest(self, *, algorithm: str = "sha256", progress: Progress = None) -> str:
+        """A digest of shape, dtype and all elements, bit for bit: "sha256:9f86d0..." or likewise.
+
+        Equal for arrays of the same elements whatever their chunks, shards, codecs, order, byte order, format or store;
+        attributes do not count. docs/knowing.md defines it, for other languages too. algorithm: any that hashlib always has.
+        Memory: `options(working_memory)`. Raises what reading raises, and ArgumentError for objects of unknown classes.
+
+        >>> import ndzarr
+        >>> ndzarr.array([1, 2], chunks=1, dtype="i4").digest() == ndzarr.array([1, 2], dtype=">i4", zarr_format=2).digest()
+        True
+        """
+        from ndzarr.digesting import array_digest  # of use to few
+
+        return array_digest(self, algorithm, progress)
+
     # ---- a box at a time: what NumPy's functions go by (`operand.Operand`) ------------------------------
 
     def read_box(self, box: Box) -> NDArray:
@@ -447,7 +470,7 @@ class ZArray(Node, DuckArray):
     def __reduce__(self) -> tuple[Any, ...]:
         # Configuration only: the metadata are read anew where the handle arrives, since they may have changed meanwhile.
         limit = None if self._chunk_cache is None else self._chunk_cache.limit
-        return _reopen, (self._store, self._path, self._writable, self._allow_pickle, self._missing, limit)
+        return _reopen, (self._store, self._path, self._writable, self._allow_pickle, self._missing, limit, self._home)
 
     def __repr__(self) -> str:
         return display.array_repr(self)
@@ -490,9 +513,13 @@ def _read_meta(store: Store, path: str, zarr_format: int | None = None) -> Array
     return meta
 
 
-def _reopen(store: Store, path: str, writable: bool, allow_pickle: bool, missing: Any, cache: int | None = None) -> ZArray:
+def _reopen(
+    store: Store, path: str, writable: bool, pickles: bool, missing: Any, cache: int | None = None, home: bytes | None = None
+) -> ZArray:
+    kept = cache_of(cache)
     meta = _read_meta(store, path)
-    return ZArray(store, path, meta, writable=writable, allow_pickle=allow_pickle, missing=missing, chunk_cache=cache_of(cache))
+    made = ZArray(store, path, meta, writable=writable, allow_pickle=pickles, missing=missing, chunk_cache=kept)
+    return made if home is None else made._of(arrived(home))
 
 
 def _lengths(objects: Grid, chunks: tuple[int | Edges, ...]) -> tuple[Any, ...]:

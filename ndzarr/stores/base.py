@@ -45,6 +45,8 @@ class Store(ABC):
     exclusive: bool = False
     #: `transaction` makes writes visible together or not at all.
     transactional: bool = False
+    #: Pickles with all that it holds: what another process writes to its copy nobody else sees.
+    by_value: bool = False
 
     @property
     def url(self) -> str:
