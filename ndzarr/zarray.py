@@ -32,7 +32,6 @@ from ndzarr.metadata import ArrayMeta, shape_argument
 from ndzarr.node import Node
 from ndzarr.operand import Borders
 from ndzarr.process import arrived
-from ndzarr.progress import Progress
 from ndzarr.selection import (
     LateSelectionError,
     Selection,
