@@ -22,8 +22,8 @@ REFERENCE = TOP.joinpath("docs/api.md").read_text(encoding="utf-8")
 #: Public names without an example of their own, and where there is one.
 ELSEWHERE = {
     **dict.fromkeys(["ones", "empty", "empty_like", "full_like", "ones_like", "zeros_like"], "as `zeros` and `full`"),
-    **dict.fromkeys(["CacheInfo", "CodecInfo", "Difference", "Explanation", "Finding", "Options", "Quicklook", "Recorded",
-                     "Report", "Requests", "StoreInfo", "Transfer", "WritePlan"], "a record: what returns it has one"),
+    **dict.fromkeys(["Advice", "CacheInfo", "CodecInfo", "Difference", "Explanation", "Finding", "Options", "Quicklook",
+                     "Recorded", "Report", "Requests", "Statistics", "StoreInfo", "Transfer", "WritePlan"], "a record: what returns it has one"),
     **dict.fromkeys(["FsspecStore", "GridFSStore", "ObjectStore", "ZarrPythonStore"], "needs a server or another library"),
     "ReplayStore": "docs/stores/around.md, since it takes a file to replay",
     "move": "as `copy`",
