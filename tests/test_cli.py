@@ -157,21 +157,29 @@ CASES = {
 
 
 @pytest.fixture
-def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stores(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory, which is the current one, with a sound store and a damaged one, and .npy files."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    root = ndzarr.create_group("sound.zarr", attributes={"title": "x"})
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `stores` is a copy of."""
+    path = tmp_path_factory.mktemp("made")
+    root = ndzarr.create_group(path / "sound.zarr", attributes={"title": "x"})
     z = root.create_array("z", shape=(10, 10), chunks=(5, 5), dtype="i2", fill_value=0)
     z[...] = np.arange(100).reshape(10, 10)
     root.create_array("g/s", shape=(12,), chunks=(2,), shards=(6,), dtype="i2", fill_value=0)[...] = np.arange(1, 13)
-    ndzarr.copy(root, "damaged.zarr")
-    ndzarr.create_array("damaged.zarr", path="m", shape=(3,), dtype="i4")
+    ndzarr.copy(root, path / "damaged.zarr")
+    ndzarr.create_array(path / "damaged.zarr", path="m", shape=(3,), dtype="i4")
     for name, data in {"z/c/0/0": b"\x28garbage", "g/s/c/0": b"no index here", "m/zarr.json": b"{"}.items():
-        (tmp_path / "damaged.zarr" / name).write_bytes(data)
-    np.save("rows.npy", np.arange(30, dtype="i2").reshape(3, 10))
-    (tmp_path / "cut.npy").write_bytes((tmp_path / "rows.npy").read_bytes()[:-7])
-    return tmp_path
+        (path / "damaged.zarr" / name).write_bytes(data)
+    np.save(path / "rows.npy", np.arange(30, dtype="i2").reshape(3, 10))
+    (path / "cut.npy").write_bytes((path / "rows.npy").read_bytes()[:-7])
+    return path
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
