@@ -86,7 +86,7 @@ def rechunk(given: argparse.Namespace) -> int:
     changes = {name: getattr(given, name) for name in STORAGE if hasattr(given, name)}
     if "chunks" not in changes:
         raise UsageError("rechunk needs --chunks, such as --chunks 100,200")
-    if given.zarr_format is not None:
+    if given.zarr_format:
         changes["zarr_format"] = given.zarr_format
     with both(given) as (node, target):
         made = rechunk_array(
