@@ -129,6 +129,10 @@ CASES = {
         ("sound.zarr z", r"mean +49.5"), ("nowhere", NOWHERE), ("damaged.zarr z", UNDECODED),
         "store path index shape dtype count nan min max mean std",
     ),
+    "advise": Case(
+        ("sound.zarr z", "sound.zarr.*: .* \\(1 arrays"), ("nowhere", NOWHERE), ("damaged.zarr z", "cannot decode chunk"),
+        "target looked_at complete findings",
+    ),
     "check": Case(
         ("sound.zarr", "OK: no damage found"), ("nowhere", NOWHERE), ("damaged.zarr", "DATA DAMAGED"),
         "ok store path groups arrays chunks nbytes seconds decoded repair totals left findings",
@@ -730,6 +734,20 @@ def test_stats_of_odd_arrays(capsys: pytest.CaptureFixture[str], data: Any, want
     assert tuple(found[name] for name in ("count", "nan", "min", "max", "mean"))[:4] == want[:4]
     assert found["mean"] == (pytest.approx(want[4], abs=1) if isinstance(want[4], float) else want[4])
     assert run(capsys, "stats", "a.zarr")[0] == 0
+
+
+@pytest.mark.usefixtures("stores")
+def test_stats_that_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "kept        statistics of 4 chunks" in run(capsys, "stats", "sound.zarr", "z", "--collect")[1]
+    assert ndzarr.open_array("sound.zarr", path="z").statistics.complete
+    document = json.loads(run(capsys, "stats", "sound.zarr", "z", "--collect", "--json")[1])
+    assert (document["chunks_known"], document["max"]) == (4, 99)
+    store = ndzarr.RecordingStore(ndzarr.LocalStore("sound.zarr"))
+    ndzarr.open_array(store, path="z")[0, 0]
+    store.save("trace.json")
+    assert "(2 arrays, 2 requests)" in run(capsys, "advise", "sound.zarr", "--trace", "trace.json")[1]
+    assert json.loads(run(capsys, "advise", "sound.zarr", "--trace", "trace.json", "--json")[1])["looked_at"]["requests"] > 0
+    check_line(run(capsys, "advise", "sound.zarr", "--trace", "nowhere.json")[2], "nowhere.json")
 
 
 @pytest.mark.usefixtures("stores")
