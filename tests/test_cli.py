@@ -129,6 +129,10 @@ CASES = {
         ("sound.zarr z", r"mean +49.5"), ("nowhere", NOWHERE), ("damaged.zarr z", UNDECODED),
         "store path index shape dtype count nan min max mean std",
     ),
+    "advise": Case(
+        ("sound.zarr z", "sound.zarr.*: .* \\(1 arrays"), ("nowhere", NOWHERE), ("damaged.zarr z", "cannot decode chunk"),
+        "target looked_at complete findings",
+    ),
     "check": Case(
         ("sound.zarr", "OK: no damage found"), ("nowhere", NOWHERE), ("damaged.zarr", "DATA DAMAGED"),
         "ok store path groups arrays chunks nbytes seconds decoded repair totals left findings",
@@ -157,21 +161,29 @@ CASES = {
 
 
 @pytest.fixture
-def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stores(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory, which is the current one, with a sound store and a damaged one, and .npy files."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    root = ndzarr.create_group("sound.zarr", attributes={"title": "x"})
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `stores` is a copy of."""
+    path = tmp_path_factory.mktemp("made")
+    root = ndzarr.create_group(path / "sound.zarr", attributes={"title": "x"})
     z = root.create_array("z", shape=(10, 10), chunks=(5, 5), dtype="i2", fill_value=0)
     z[...] = np.arange(100).reshape(10, 10)
     root.create_array("g/s", shape=(12,), chunks=(2,), shards=(6,), dtype="i2", fill_value=0)[...] = np.arange(1, 13)
-    ndzarr.copy(root, "damaged.zarr")
-    ndzarr.create_array("damaged.zarr", path="m", shape=(3,), dtype="i4")
+    ndzarr.copy(root, path / "damaged.zarr")
+    ndzarr.create_array(path / "damaged.zarr", path="m", shape=(3,), dtype="i4")
     for name, data in {"z/c/0/0": b"\x28garbage", "g/s/c/0": b"no index here", "m/zarr.json": b"{"}.items():
-        (tmp_path / "damaged.zarr" / name).write_bytes(data)
-    np.save("rows.npy", np.arange(30, dtype="i2").reshape(3, 10))
-    (tmp_path / "cut.npy").write_bytes((tmp_path / "rows.npy").read_bytes()[:-7])
-    return tmp_path
+        (path / "damaged.zarr" / name).write_bytes(data)
+    np.save(path / "rows.npy", np.arange(30, dtype="i2").reshape(3, 10))
+    (path / "cut.npy").write_bytes((path / "rows.npy").read_bytes()[:-7])
+    return path
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -722,6 +734,20 @@ def test_stats_of_odd_arrays(capsys: pytest.CaptureFixture[str], data: Any, want
     assert tuple(found[name] for name in ("count", "nan", "min", "max", "mean"))[:4] == want[:4]
     assert found["mean"] == (pytest.approx(want[4], abs=1) if isinstance(want[4], float) else want[4])
     assert run(capsys, "stats", "a.zarr")[0] == 0
+
+
+@pytest.mark.usefixtures("stores")
+def test_stats_that_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "kept        statistics of 4 chunks" in run(capsys, "stats", "sound.zarr", "z", "--collect")[1]
+    assert ndzarr.open_array("sound.zarr", path="z").statistics.complete
+    document = json.loads(run(capsys, "stats", "sound.zarr", "z", "--collect", "--json")[1])
+    assert (document["chunks_known"], document["max"]) == (4, 99)
+    store = ndzarr.RecordingStore(ndzarr.LocalStore("sound.zarr"))
+    ndzarr.open_array(store, path="z")[0, 0]
+    store.save("trace.json")
+    assert "(2 arrays, 2 requests)" in run(capsys, "advise", "sound.zarr", "--trace", "trace.json")[1]
+    assert json.loads(run(capsys, "advise", "sound.zarr", "--trace", "trace.json", "--json")[1])["looked_at"]["requests"] > 0
+    check_line(run(capsys, "advise", "sound.zarr", "--trace", "nowhere.json")[2], "nowhere.json")
 
 
 @pytest.mark.usefixtures("stores")
