@@ -11,8 +11,6 @@ Compare h5py's `rdcc_nbytes`, which sees no other program's writes, and tensorst
 
 from __future__ import annotations
 
-import operator
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,18 +22,13 @@ import numpy as np
 from ndzarr._typing import Buffer, ByteRange, Coords, DType, Key, NDArray
 from ndzarr.chunks import Chunks, Result
 from ndzarr.codecs.pipeline import Pipeline
-from ndzarr.errors import ArgumentError
 from ndzarr.fields import field_of
 from ndzarr.layout import Shard
 from ndzarr.plan import Part, plan, within
 from ndzarr.scatter import take
 from ndzarr.shards import Answer, Found
+from ndzarr.sizes import nbytes_of
 from ndzarr.stores.base import own_lock
-
-_UNITS = {unit: 1024**n for n, unit in enumerate(("B", "KIB", "MIB", "GIB", "TIB"))} | {
-    unit: 1000**n for n, unit in enumerate(("B", "KB", "MB", "GB", "TB"))
-}
-_size = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*").fullmatch
 
 #: How many tags are asked for in one call.
 _RUN = 1024
@@ -150,30 +143,8 @@ def cache_of(argument: Any) -> ChunkCache | None:
     >>> cache_of("1.5 KiB").limit
     1536
     """
-    limit = _limit(argument)
+    limit = nbytes_of(argument, "chunk_cache", none="no cache")
     return ChunkCache(limit) if limit else None
-
-
-def _limit(argument: Any) -> int:
-    if argument is None:
-        return 0
-    if isinstance(argument, str):
-        found = _size(argument)
-        unit = _UNITS.get((found[2] or "B").upper()) if found else None
-        if found and unit:
-            return int(float(found[1]) * unit)
-    elif not isinstance(argument, bool):
-        try:
-            limit = operator.index(argument)
-        except TypeError:
-            limit = -1
-        if limit >= 0:
-            return limit
-    raise ArgumentError(
-        f"chunk_cache is {argument!r}, expected a number of bytes, a text such as '256MiB', or None for no cache",
-        field="chunk_cache",
-        found=argument,
-    )
 
 
 class CachedChunks:

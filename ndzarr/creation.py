@@ -10,13 +10,15 @@ from typing import Any
 from ndzarr import nodes
 from ndzarr._typing import DType, Json, Shape
 from ndzarr.chunkcache import ChunkCache, cache_of
+from ndzarr.chunking import Access, access_argument, chunk_lengths, shard_lengths, time_axis
 from ndzarr.codecs.argument import normalize_all
 from ndzarr.dtypes.argument import dtype_argument
 from ndzarr.errors import ArgumentError, MetadataError, NodeExistsError, ReadOnlyError
 from ndzarr.formats.document import attribute_mapping
 from ndzarr.formats.newarray import NEWEST, NewArray, check_format, check_path, inner_shape, make_array, make_group
-from ndzarr.grid import Edges, auto_chunks
+from ndzarr.grid import TARGET_NBYTES, Edges
 from ndzarr.metadata import ArrayMeta, GroupMeta, shape_argument
+from ndzarr.sizes import nbytes_of
 from ndzarr.stores.base import Store
 from ndzarr.zarray import ZArray
 
@@ -26,8 +28,8 @@ SHARD_NBYTES = 64 << 20
 
 #: What says how an array is made, wherever it is made.
 ARRAY_KEYWORDS = frozenset(
-    "shape dtype chunks shards compressor filters fill_value order zarr_format dimension_separator dimension_names attributes "
-    "checksum".split()
+    "shape dtype chunks shards access compressor filters fill_value order zarr_format dimension_separator dimension_names "
+    "attributes checksum".split()
 )
 
 
@@ -46,6 +48,7 @@ def planned_array(
     dtype: Any = None,
     chunks: Any = "auto",
     shards: Any = None,
+    access: Any = None,
     compressor: Any = "auto",
     filters: Any = None,
     fill_value: Any = None,
@@ -75,7 +78,9 @@ def planned_array(
     auto = isinstance(compressor, str) and compressor == "auto"
     steps = normalize_all(filters)
     packers = None if auto else normalize_all(compressor)
-    inner, outer = grid_arguments(chunks, shards, lengths, kind, inner_shape((*steps, *(packers or ()))))
+    names = _names(dimension_names)
+    inside = inner_shape((*steps, *(packers or ())))
+    inner, outer = grid_arguments(chunks, shards, lengths, kind, inside, access=access, dimension_names=names)
     meta = make_array(
         NewArray(
             shape=lengths,
@@ -87,7 +92,7 @@ def planned_array(
             fill_value=fill_value,
             order=order,
             separator=dimension_separator,
-            dimension_names=_names(dimension_names),
+            dimension_names=names,
             attributes={} if attributes is None else attribute_mapping(attributes),
             checksum=bool(checksum),
         ),
@@ -104,7 +109,7 @@ def put_node(store: Store, path: str, meta: ArrayMeta | GroupMeta, *, overwrite:
     """Write the documents of a new node, its ancestors made groups; NodeExistsError where something is, unless `overwrite`."""
     nodes.check_spelling(store, path)  # before the lock makes the directory
     with nodes.node_lock(store, path):
-        _make_room(store, path, overwrite, meta.zarr_format)
+        make_room(store, path, overwrite, meta.zarr_format)
         nodes.write(store, path, meta)
 
 
@@ -129,7 +134,7 @@ def format_for(store: Store, path: str, zarr_format: int | None) -> int:
     return zarr_format or nodes.format_above(store, path) or NEWEST
 
 
-def _make_room(store: Store, path: str, overwrite: bool, version: int) -> None:
+def make_room(store: Store, path: str, overwrite: bool, version: int) -> None:
     """See to it that nothing is at `path` and that its ancestors are groups; the caller holds the node's lock."""
     if not store.writable:
         raise ReadOnlyError(f"{store.url} is read-only; open it for writing", store=store.url)
@@ -171,37 +176,77 @@ def _names(dimension_names: Any) -> tuple[str | None, ...] | None:
 
 
 def grid_arguments(
-    chunks: Any, shards: Any, shape: Shape, dtype: DType, inside: Shape | None = None
+    chunks: Any,
+    shards: Any,
+    shape: Shape,
+    dtype: DType,
+    inside: Shape | None = None,
+    *,
+    access: Any = None,
+    dimension_names: Sequence[str | None] | None = None,
 ) -> tuple[tuple[int | Edges, ...], tuple[int | Edges, ...] | None]:
     """The lengths of chunks, and those of shards where there are any.
 
     `inside`: chunk lengths of a shard that the caller's own codecs make; `chunks` are then the lengths of the shard. Where only
-    one of the two is "auto", it is chosen so that whole chunks make up a shard.
+    one of the two is left to choose, it is chosen so that whole chunks make up a shard. `access`: how what is chosen is shaped;
+    ArgumentError where nothing is.
     """
+    way, axis = access_argument(access), time_axis(dimension_names)
+    size, shard_size = _size(chunks, TARGET_NBYTES), _size(shards, SHARD_NBYTES)
     sharded = not (shards is None or shards is False)
+    if way is not None and size is None and (shard_size is None or not sharded):
+        raise ArgumentError(
+            f"access={access!r} chooses the lengths of chunks, and chunks={chunks!r} gives them; pass one of the two, or a "
+            "size such as chunks='16MiB'",
+            field="access",
+            found=access,
+        )
     if not sharded:
-        if inside is not None and _is_auto(chunks) and len(inside) == len(shape):
-            return auto_shards(shape, inside, dtype.itemsize), None
-        return chunks_argument(chunks, shape, dtype), None
-    if _is_auto(shards):
-        inner = chunks_argument(chunks, shape, dtype)
-        return inner, auto_shards(shape, _regular(inner), dtype.itemsize)
-    if _is_auto(chunks):
+        if inside is not None and size is not None and len(inside) == len(shape):
+            nbytes = SHARD_NBYTES if _is_auto(chunks) else size
+            return shard_lengths(shape, inside, dtype.itemsize, nbytes, way, axis), None
+        return _chosen(chunks, shape, dtype, size, way, axis), None
+    if shard_size is not None:
+        inner = _chosen(chunks, shape, dtype, size, way, axis)
+        return inner, shard_lengths(shape, _regular(inner), dtype.itemsize, shard_size, way, axis)
+    if size is not None:
         given = lengths_argument(shards, shape, "shards")
         # Whole chunks of any length fit a shard that takes a whole axis.
-        auto = auto_chunks(shape, dtype.itemsize)
-        inner = tuple(c if s == -1 else _divisor(s, c) for s, c in zip(given, auto, strict=True))
+        auto = chunk_lengths(shape, dtype.itemsize, size, way, axis)
+        near = _divisor if _is_auto(chunks) and way is None else _divisor_below
+        inner = tuple(c if s == -1 else near(s, c) for s, c in zip(given, auto, strict=True))
         return inner, tuple(_whole(s, n, c) for s, n, c in zip(given, shape, auto, strict=True))
     inner = chunks_argument(chunks, shape, dtype)
     given = lengths_argument(shards, shape, "shards")
     return inner, tuple(_whole(s, n, c) for s, n, c in zip(given, shape, _regular(inner), strict=True))
 
 
+def _chosen(
+    chunks: Any, shape: Shape, dtype: DType, size: int | None, access: Access | None, axis: int
+) -> tuple[int | Edges, ...]:
+    if size is None:
+        return chunks_argument(chunks, shape, dtype)
+    return chunk_lengths(shape, dtype.itemsize, size, access, axis)
+
+
+def _size(argument: Any, auto: int) -> int | None:
+    """The bytes of a size or of "auto"; None for lengths, and for what is neither, which `lengths_argument` refuses."""
+    if _is_auto(argument):
+        return auto
+    if not isinstance(argument, str) or not argument.strip()[-1:].isalpha():  # a number in quotes is no size
+        return None
+    try:
+        return nbytes_of(argument, "chunks")
+    except ArgumentError:
+        return None
+
+
 def chunks_argument(chunks: Any, shape: Shape, dtype: DType) -> tuple[int | Edges, ...]:
-    """Chunk lengths: "auto" (or True, None) aims at 1 MiB, False is one chunk, an int is for every axis; -1 is a whole axis, a
-    sequence in place of an int the lengths of all chunks of an axis."""
-    if _is_auto(chunks):
-        return auto_chunks(shape, dtype.itemsize)
+    """Chunk lengths: "auto" (or True, None) aims at 1 MiB, a text such as "16MiB" at that, False is one chunk, an int is for
+    every axis; -1 is a whole axis, a sequence in place of an int the lengths of all chunks of an axis."""
+    size = _size(chunks, TARGET_NBYTES)
+    if size is not None:
+        return chunk_lengths(shape, dtype.itemsize, size)
     if chunks is False:
         return tuple(max(1, n) for n in shape)
     given = lengths_argument(chunks, shape, "chunks")
@@ -221,7 +266,8 @@ def lengths_argument(argument: Any, shape: Shape, field: str) -> tuple[int | Edg
             found = tuple(_axis_argument(item) for item in argument)
         except (TypeError, ValueError) as error:
             raise ArgumentError(
-                f"{field} must be 'auto', an int or a sequence of ints, or of the lengths along each axis, found {argument!r}: "
+                f"{field} must be 'auto', a size such as '16MiB', an int, or a sequence of ints, or of the lengths along each "
+                f"axis, found {argument!r}: "
                 f"{error}",
                 field=field,
                 found=argument,
@@ -274,13 +320,21 @@ def auto_shards(shape: Shape, chunks: Shape, itemsize: int) -> Shape:
     >>> auto_shards((10_000, 10_000), (512, 256), 8)
     (2560, 2560)
     """
-    counts = tuple(-(-n // c) for n, c in zip(shape, chunks, strict=True))
-    per_shard = auto_chunks(counts, max(1, math.prod(chunks) * itemsize), SHARD_NBYTES)
-    return tuple(k * c for k, c in zip(per_shard, chunks, strict=True))
+    return shard_lengths(shape, chunks, itemsize, SHARD_NBYTES)
 
 
 def _divisor(shard: int | Edges, near: int) -> int:
     """The divisor of a shard's length, or of all of them, that is nearest to `near` as a ratio."""
     length = math.gcd(*(size for size, _ in shard.runs)) if isinstance(shard, Edges) else shard
+    return min(_divisors(length), key=lambda k: (max(k, near) / min(k, near), k))
+
+
+def _divisor_below(shard: int | Edges, most: int) -> int:
+    """The largest divisor of a shard's length, or of all of them, that is at most `most`."""
+    length = math.gcd(*(size for size, _ in shard.runs)) if isinstance(shard, Edges) else shard
+    return max(k for k in _divisors(length) if k <= most)
+
+
+def _divisors(length: int) -> list[int]:
     small = [k for k in range(1, min(math.isqrt(length), 1 << 16) + 1) if length % k == 0]
-    return min([*small, *(length // k for k in small)], key=lambda k: (max(k, near) / min(k, near), k))
+    return [*small, *(length // k for k in small)]

@@ -221,6 +221,12 @@ class DuckArray(NDArrayOperatorsMixin):
         """`to_dask()`, by the name that dask itself asks for."""
         return self.to_dask()
 
+    def plot(self, index: Any = None, **options: Any) -> Any:
+        """`ndzarr.quicklook(self, index, **options)`: a thinned picture of a slice; needs matplotlib."""
+        from ndzarr import plotting
+
+        return plotting.quicklook(self, index, **options)
+
     # ---- Python's protocols --------------------------------------------------------------------------------
 
     def __len__(self) -> int:

@@ -226,7 +226,7 @@ def auto_chunks(shape: Shape, itemsize: int, target: int = TARGET_NBYTES) -> Sha
     """
     chunks = [max(1, n) for n in shape]
     itemsize = max(1, itemsize)
-    while math.prod(chunks) * itemsize > target:
+    while chunks and math.prod(chunks) * itemsize > target:
         axis = max(range(len(chunks)), key=chunks.__getitem__)
         if chunks[axis] == 1:
             break

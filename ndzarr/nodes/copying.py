@@ -163,6 +163,11 @@ def remove_copied(store: Store, path: str, found: Contents, tops: Iterable[str])
         remove_keys(store, path, part)
 
 
+def remove_below(store: Store, path: str) -> None:
+    """Remove all that lies under `path`, whatever it is."""
+    store.delete_prefix(path + "/")
+
+
 def _runs(keys: Iterable[Key], most: int) -> Iterator[list[Key]]:
     left = iter(keys)
     while run := list(islice(left, most)):

@@ -36,7 +36,11 @@ _stores: WeakSet[CachedStore] = WeakSet()
 
 @dataclass(frozen=True, slots=True)
 class CacheInfo:
-    """What `CachedStore.info` tells: requests answered by copies and not, their bytes, and what is kept now."""
+    """What `CachedStore.info` tells.
+
+    hits, misses: requests answered by copies, and not; hit_bytes, missed_bytes: their bytes. entries, nbytes: copies kept now,
+    and their bytes, of at most `limit`. evicted: copies that had to make room for others.
+    """
 
     hits: int
     misses: int
@@ -72,6 +76,12 @@ class CachedStore(WrapperStore):
     asked for each time. Lists are not kept either. Writes go to `inner`, and drop the copies of what they write, here and in
     every CachedStore of this process. In a transaction nothing is taken from the copies, and nothing added. Thread-safe: two
     threads that miss the same value both read it. Pickles by its configuration, in memory without the copies.
+
+    >>> from ndzarr import CachedStore, MemoryStore
+    >>> store = CachedStore(MemoryStore({"a": b"123"}))
+    >>> _ = store.get("a"), store.get("a")
+    >>> store.info().hits, store.info().misses
+    (1, 1)
     """
 
     _lock: Any  # see own_lock

@@ -87,7 +87,7 @@ class LocalStore(Store):
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> LocalStore:
-        """The store of a "file://" URL of this host."""
+        """The store of a `file:` URL of this host."""
         from urllib.parse import urlsplit
         from urllib.request import url2pathname  # brings half of the network modules: 20 ms
 

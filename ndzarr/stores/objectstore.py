@@ -57,7 +57,7 @@ class ObjectStore(Store):
     obstore's own.
 
     config: what obstore takes, as `access_key_id`, `endpoint`, `region`, `skip_signature`, `client_options`, or a
-    `credential_provider`; without it obstore looks in the environment. An endpoint of "http://" is allowed without being asked.
+    `credential_provider`; without it obstore looks in the environment. An endpoint of `http:` is allowed without being asked.
     readonly: refuse to write; HTTP is never written to. concurrency: how many requests of one call are under way at once.
     conditional: False for a server that takes conditions (If-Match) but does not check them and write in one step, as versitygw
     1.7 does not: `set_if` then excludes this process's threads only.

@@ -30,6 +30,7 @@ _DELETES = frozenset({"delete", "delete_many"})
 class Recorded:
     """One request. Each key of a batch is one, all with the same `batch`, the number of the call.
 
+    op, key, range: what was asked, by name of the method, and nbytes how many bytes went either way.
     at_s: when it began, in seconds since the recording did; duration_s: how long the call took, for each request of a
     `get_each` until its own answer was there. found: what `list`, `list_dir`, `size` and `exists` said, whether `set_if`
     wrote; False for a value that was missing. error: class and message of what was raised. payload: the bytes themselves, in
@@ -50,7 +51,10 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """What was asked of a store: calls (a batch is one) and requests, and the bytes read and written, by operation."""
+    """What was asked of a store, by operation: calls (a batch is one), requests, and nbytes, the bytes read and written.
+
+    errors: requests that ended in an exception.
+    """
 
     calls: Mapping[str, int]
     requests: Mapping[str, int]
