@@ -14,6 +14,8 @@ _HOME = {
         "array consolidate copy create create_array create_group delete empty empty_like full full_like load move ones "
         "ones_like open open_array open_group save tree zeros zeros_like"
     ),
+    "ndzarr.advising.advice": "Advice",
+    "ndzarr.advising.advise": "advise",
     "ndzarr.checking.check": "check",
     "ndzarr.checking.report": "Finding Report",
     "ndzarr.comparing.diff": "diff",
@@ -63,6 +65,8 @@ _PACKAGES = ("codecs", "stores")
 __all__ = [*sorted([*_MODULE_OF, *_PACKAGES]), "__version__"]
 
 if TYPE_CHECKING:  # type checkers do not run __getattr__
+    from ndzarr.advising.advice import Advice as Advice
+    from ndzarr.advising.advise import advise as advise
     from ndzarr.api import (
         array as array,
         consolidate as consolidate,

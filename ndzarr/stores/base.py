@@ -48,10 +48,10 @@ class Store(ABC):
     exclusive: bool = False
     #: `transaction` makes writes visible together or not at all.
     transactional: bool = False
-    #: `evidence` says something of a value so many seconds after its last change; None where it never does.
-    evidence_after_s: float | None = None
     #: Pickles with all that it holds: what another process writes to its copy nobody else sees.
     by_value: bool = False
+    #: `evidence` says something of a value so many seconds after its last change; None where it never does.
+    evidence_after_s: float | None = None
 
     @property
     def url(self) -> str:

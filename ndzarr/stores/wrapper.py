@@ -28,8 +28,8 @@ class WrapperStore(Store):
         self.inner = inner
         self.writable, self.conditional, self.tagged = inner.writable, inner.conditional, inner.tagged
         self.batched, self.exclusive, self.transactional = inner.batched, inner.exclusive, inner.transactional
-        self.evidence_after_s = inner.evidence_after_s
         self.by_value = inner.by_value
+        self.evidence_after_s = inner.evidence_after_s
 
     def get(self, key: Key, range: ByteRange | None = None) -> Buffer | None:
         return self.inner.get(check_key(key), range)
