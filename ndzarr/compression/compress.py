@@ -366,7 +366,8 @@ class _Writer:
         pipeline = cell.pipeline if cell.shard is None else cell.shard.pipeline
         for spot in [coords] if cell.shard is None else _inside(layout.grid, box):
             place = _box(layout.grid, spot)
-            piece = values[tuple([slice(p.start - b.start, p.stop - b.start) for p, b in zip(place, box, strict=True)])]
+            within = tuple([slice(p.start - b.start, p.stop - b.start) for p, b in zip(place, box, strict=True)])
+            piece = values[within or ...]  # `values[()]` of no axes would be a scalar
             data = self._chunk(spot, piece, pipeline, measured)
             if data is not None:
                 chunks[spot] = data
@@ -380,7 +381,7 @@ class _Writer:
         """The bytes of one chunk, which were decoded again and compared; None for one that is left out."""
         layout, spec = self.array._engine.layout, pipeline.chunk
         given = values if self.candidate.rounding is None else self.candidate.rounding(values)
-        inside = tuple([slice(0, n) for n in values.shape])
+        inside = tuple([slice(0, n) for n in values.shape]) or ...
         if values.shape != spec.shape:  # at the edge
             whole = np.full(spec.shape, layout.fill, spec.dtype)
             whole[inside] = given
