@@ -19,7 +19,7 @@ from ndzarr.compression.bound import Bound, Measured, bound_argument
 from ndzarr.compression.candidates import Candidate, Seen, coding, lossless, rounded, seen_in
 from ndzarr.compression.information import LEVEL, information_of
 from ndzarr.compression.sample import Trial, blocks_of, has_casts, tried
-from ndzarr.creation import ARRAY_KEYWORDS, format_for, new_array, planned_array
+from ndzarr.creation import ARRAY_KEYWORDS, check_free, format_for, new_array, planned_array
 from ndzarr.crew import CREW_FROM_NS, share
 from ndzarr.errors import ArgumentError, CorruptChunkError
 from ndzarr.formats.transfer import arguments_for
@@ -183,6 +183,7 @@ class _Work:
         extras: bool,
     ) -> _Work:
         asked = _arguments(source, store, path, create)
+        check_free(store, path, asked["zarr_format"], overwrite=bool(create.get("overwrite")))  # before all the work
         plan = planned_array(store, path, **asked)  # for the grid
         lengths = tuple(axis.size(0) for axis in plan._engine.layout.grid.axes)
         max_abs, max_rel, keep_bits = bounds
