@@ -18,19 +18,25 @@ _HOME = {
     "ndzarr.advising.advise": "advise",
     "ndzarr.checking.check": "check",
     "ndzarr.checking.report": "Finding Report",
+    "ndzarr.comparing.diff": "diff",
+    "ndzarr.comparing.difference": "Difference",
     "ndzarr.compression.compress": "compress",
     "ndzarr.conversion": "convert",
+    "ndzarr.dask_writing": "from_dask",
+    "ndzarr.writeplan": "WritePlan plan_write",
     "ndzarr.zarray": "ZArray",
     "ndzarr.codecs.registry": "CodecInfo get_codec register_codec unregister_codec",
     "ndzarr.config": "Options options",
     "ndzarr.errors": (
         "ArgumentError CallerError CorruptChunkError DamagedNodeWarning DataError MemoryLimitError MetadataError "
         "MissingChunkError NdzarrError NodeExistsError NodeNotFoundError NotRecordedError ReadOnlyError "
-        "SelectionError SelectionTypeError StaleMetadataWarning StoreError"
+        "SelectionError SelectionTypeError StaleMetadataWarning StoreError WriteHazardError"
     ),
     "ndzarr.explain": "Explanation",
     "ndzarr.group": "Group",
     "ndzarr.lazyview": "LazyView",
+    "ndzarr.rechunking.rechunk": "rechunk",
+    "ndzarr.plotting": "Quicklook quicklook",
     "ndzarr.relocation": "Transfer",
     "ndzarr.stores.base": "Store",
     "ndzarr.stores.cached": "CacheInfo CachedStore",
@@ -49,6 +55,7 @@ _HOME = {
     "ndzarr.stores.sql": "SQLStore",
     "ndzarr.stores.zarr_python": "ZarrPythonStore",
     "ndzarr.stores.zip": "ZipStore",
+    "ndzarr.statistics.told": "Statistics",
     "ndzarr.transactions": "transaction",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
@@ -92,9 +99,12 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         register_codec as register_codec,
         unregister_codec as unregister_codec,
     )
+    from ndzarr.comparing.diff import diff as diff
+    from ndzarr.comparing.difference import Difference as Difference
     from ndzarr.compression.compress import compress as compress
     from ndzarr.config import Options as Options, options as options
     from ndzarr.conversion import convert as convert
+    from ndzarr.dask_writing import from_dask as from_dask
     from ndzarr.errors import (
         ArgumentError as ArgumentError,
         CallerError as CallerError,
@@ -113,11 +123,15 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         SelectionTypeError as SelectionTypeError,
         StaleMetadataWarning as StaleMetadataWarning,
         StoreError as StoreError,
+        WriteHazardError as WriteHazardError,
     )
     from ndzarr.explain import Explanation as Explanation
     from ndzarr.group import Group as Group
     from ndzarr.lazyview import LazyView as LazyView
+    from ndzarr.plotting import Quicklook as Quicklook, quicklook as quicklook
+    from ndzarr.rechunking.rechunk import rechunk as rechunk
     from ndzarr.relocation import Transfer as Transfer
+    from ndzarr.statistics.told import Statistics as Statistics
     from ndzarr.stores.base import Store as Store
     from ndzarr.stores.cached import CachedStore as CachedStore, CacheInfo as CacheInfo
     from ndzarr.stores.fault import FaultStore as FaultStore
@@ -146,6 +160,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     from ndzarr.stores.zarr_python import ZarrPythonStore as ZarrPythonStore
     from ndzarr.stores.zip import ZipStore as ZipStore
     from ndzarr.transactions import transaction as transaction
+    from ndzarr.writeplan import WritePlan as WritePlan, plan_write as plan_write
     from ndzarr.zarray import ZArray as ZArray
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -19,11 +19,12 @@ from ndzarr.formats.newarray import arguments_of
 from ndzarr.group import Group, loaded, open_node
 from ndzarr.keys import normalize_path
 from ndzarr.metadata import ArrayMeta, GroupMeta
-from ndzarr.progress import Progress
+from ndzarr.progress import Progress, is_wanted, meter
 from ndzarr.relocation import IfExists, Transfer, transfer
 from ndzarr.stores.base import Store
 from ndzarr.stores.foreign import located
 from ndzarr.stores.registry import resolve
+from ndzarr.streaming import pieces
 from ndzarr.zarray import ZArray
 
 Mode: TypeAlias = Literal["r", "r+", "a", "w", "w-"]
@@ -129,6 +130,11 @@ def create_group(
 
     members: a nested mapping of what is to be in it, see `Group.create_hierarchy`. zarr_format: 2 or 3; None is that of the
     nearest group above, else 3. chunk_cache: see `open`.
+
+    >>> import ndzarr
+    >>> g = ndzarr.create_group(attributes={"title": "ocean"})
+    >>> g.create_array("sst", shape=(4, 6), dtype="f4").shape
+    (4, 6)
     """
     cache = cache_of(chunk_cache)
     opened = resolve(store, "a", **store_options)
@@ -160,6 +166,11 @@ def open(
     number or a text such as "256MiB"; None keeps none. A group's is shared by all that is opened through it.
 
     Raises NodeNotFoundError when nothing is there, MetadataError when what is there cannot be understood.
+
+    >>> import ndzarr
+    >>> store = ndzarr.create_array(ndzarr.MemoryStore(), shape=3).store
+    >>> ndzarr.open(store).shape
+    (3,)
     """
     _check_mode(mode)
     if mode in ("w", "w-"):
@@ -195,6 +206,13 @@ def open_array(
 
     "r" and "r+" need it to exist, "a" creates it if there is none, "w" replaces what is there, "w-" refuses to.
     chunk_cache: see `open`. Raises NodeNotFoundError, NodeExistsError, or ArgumentError if a group is there.
+
+    >>> import ndzarr
+    >>> store = ndzarr.array([1, 2, 3]).store
+    >>> z = ndzarr.open_array(store, mode="r+")
+    >>> z[0] = 9
+    >>> ndzarr.open_array(store)[:]
+    array([9, 2, 3])
     """
     _check_mode(mode)
     cache = cache_of(chunk_cache)
@@ -235,7 +253,13 @@ def open_group(
     **store_options: Any,
 ) -> Group:
     """The group at `path`; modes "a", "w" and "w-" create it. See `open_array` for the modes and errors, and `open` for
-    `consolidated` and `chunk_cache`."""
+    `consolidated` and `chunk_cache`.
+
+    >>> import ndzarr
+    >>> g = ndzarr.open_group(ndzarr.MemoryStore(), mode="a", attributes={"title": "ocean"})
+    >>> g.attrs["title"]
+    'ocean'
+    """
     _check_mode(mode)
     cache = cache_of(chunk_cache)
     store, path = located(store, path)
@@ -280,11 +304,16 @@ def array(data: Any, *, store: Any = None, dtype: Any = None, **create: Any) -> 
     array([2, 4], dtype=int16)
     """
     values = np.asarray(data, None if dtype is None else dtype_argument(dtype))
-    if isinstance(data, ZArray):
-        create = {k: v for k, v in _like(data, create).items() if k not in ("dtype", "shape")}
-    z = create_array(store, shape=values.shape, dtype=values.dtype, **create)
+    z = _shaped(data, values, store=store, **create)
     z[...] = values
     return z
+
+
+def _shaped(data: Any, values: NDArray, **create: Any) -> ZArray:
+    """A new array to hold `values`, stored as `data` is where that is a ZArray."""
+    if isinstance(data, ZArray):
+        create = {k: v for k, v in _like(data, create).items() if k not in ("dtype", "shape")}
+    return create_array(shape=values.shape, dtype=values.dtype, **create)
 
 
 def empty(shape: Any, *, dtype: Any = None, store: Any = None, **create: Any) -> ZArray:
@@ -294,13 +323,24 @@ def empty(shape: Any, *, dtype: Any = None, store: Any = None, **create: Any) ->
 
 
 def full(shape: Any, fill_value: Any, *, dtype: Any = None, store: Any = None, **create: Any) -> ZArray:
-    """A new array that reads as `fill_value` everywhere; no chunk is written."""
+    """A new array that reads as `fill_value` everywhere; no chunk is written.
+
+    >>> import ndzarr
+    >>> ndzarr.full(3, 7)[:]
+    array([7, 7, 7])
+    """
     kind = np.asarray(fill_value).dtype if dtype is None else dtype
     return create_array(store, shape=shape, dtype=kind, fill_value=fill_value, **create)
 
 
 def zeros(shape: Any, *, dtype: Any = None, store: Any = None, **create: Any) -> ZArray:
-    """A new array that reads as zeros everywhere; no chunk is written."""
+    """A new array that reads as zeros everywhere; no chunk is written.
+
+    >>> import ndzarr
+    >>> ndzarr.zeros((2, 3), dtype="i4")[:]
+    array([[0, 0, 0],
+           [0, 0, 0]], dtype=int32)
+    """
     return create_array(store, shape=shape, dtype=dtype, fill_value=_zero(dtype), **create)
 
 
@@ -353,8 +393,11 @@ def ones_like(a: Any, **create: Any) -> ZArray:
 # ---- whole stores --------------------------------------------------------------------------------
 
 
-def save(store: Any, *arrays: Any, **named: Any) -> None:
+def save(store: Any, *arrays: Any, progress: Any = None, **named: Any) -> None:
     """Write arrays, replacing what is there: one unnamed as the root array, else a group with "arr_0", "arr_1" and the names.
+
+    progress: True shows a bar on standard error, or a function called with how many bytes of values are written, and of how
+    many. Anything else is an array of that name.
 
     >>> import ndzarr
     >>> data = {}
@@ -362,23 +405,45 @@ def save(store: Any, *arrays: Any, **named: Any) -> None:
     >>> sorted(ndzarr.load(data))
     ['arr_0', 'times']
     """
+    if progress is not None and not isinstance(progress, bool) and not callable(progress):
+        named, progress = {**named, "progress": progress}, None
     if not arrays and not named:
         raise ArgumentError("nothing to save: pass at least one array")
     opened = resolve(store, "w")
     try:
         if len(arrays) == 1 and not named:
-            array(arrays[0], store=opened, overwrite=True)
+            everything = {"": arrays[0]}
         else:
             new_group(opened, "", overwrite=True)
-            for name, data in {**{f"arr_{n}": a for n, a in enumerate(arrays)}, **named}.items():
-                array(data, store=opened, path=name)
+            everything = {**{f"arr_{n}": a for n, a in enumerate(arrays)}, **named}
+        # The sum is wanted before the first is written; without it no array is looked at before its turn.
+        total = sum([np.asarray(data).nbytes for data in everything.values()]) if is_wanted(progress) else 0
+        with meter(progress, total, "save") as told:
+            for name, data in everything.items():
+                _save(data, told if is_wanted(progress) else None, store=opened, path=name, overwrite=not name)
     finally:
         if opened is not store:
             opened.close()
 
 
+def _save(data: Any, told: Callable[[int], None] | None, **create: Any) -> None:
+    if told is None:
+        array(data, **create)
+        return
+    values = np.asarray(data)
+    z = _shaped(data, values, **create)
+    for box in pieces(z).boxes():
+        z[box] = values[box]
+        told(values[box].nbytes)
+
+
 def load(store: Any, *, path: str = "", **store_options: Any) -> NDArray | dict[str, Any]:
-    """The array at `path` as NumPy's, or a group as a dict of its members, each loaded likewise."""
+    """The array at `path` as NumPy's, or a group as a dict of its members, each loaded likewise.
+
+    >>> import ndzarr
+    >>> ndzarr.load(ndzarr.array([1, 2, 3]).store)
+    array([1, 2, 3])
+    """
     whole: NDArray | dict[str, Any] = loaded(open(store, path=path, **store_options))
     return whole
 
@@ -453,7 +518,15 @@ def _transfer(src: Any, dst: Any, path: str, *, move: bool, **how: Any) -> Trans
 
 
 def delete(store: Any, path: str = "", **store_options: Any) -> None:
-    """Remove the node at `path` with all that it holds; NodeNotFoundError when there is none."""
+    """Remove the node at `path` with all that it holds; NodeNotFoundError when there is none.
+
+    >>> import ndzarr
+    >>> g = ndzarr.create_group()
+    >>> _ = g.create_array("raw", shape=3)
+    >>> ndzarr.delete(g.store, "raw")
+    >>> "raw" in g
+    False
+    """
     opened = resolve(store, "r+", **store_options)
     where = normalize_path(path)
     if nodes.kind(opened, where) is None:
@@ -461,16 +534,17 @@ def delete(store: Any, path: str = "", **store_options: Any) -> None:
     nodes.delete(opened, where)
 
 
-def consolidate(store: Any, *, path: str = "", **store_options: Any) -> Group:
+def consolidate(store: Any, *, path: str = "", progress: Progress = None, **store_options: Any) -> Group:
     """Gather the metadata of every node under a group into one document of it; the group, opened from that document.
 
     Writes through ndzarr keep the document true afterwards; other programs' do not. In format 2 it is `.zmetadata`, in format 3
-    a field of the group's `zarr.json`. ArgumentError where nodes of both formats lie under the group.
+    a field of the group's `zarr.json`. progress: True shows a bar on standard error, or a function called with how many
+    documents were read, and of how many. ArgumentError where nodes of both formats lie under the group.
     """
     opened = resolve(store, "r+", **store_options)
     where = normalize_path(path)
     _group_meta(opened, where)
-    nodes.consolidate(opened, where)
+    nodes.consolidate(opened, where, progress)
     found = open_node(opened, where, writable=False, group=True)
     if not isinstance(found, Group):
         raise nodes.nowhere(opened, where)  # somebody has just deleted it
@@ -485,7 +559,16 @@ def _group_meta(store: Store, path: str) -> GroupMeta:
 
 
 def tree(store: Any, **store_options: Any) -> treeview.Tree:
-    """The hierarchy of a group, given as such or by its store."""
+    """The hierarchy of a group, given as such or by its store.
+
+    >>> import ndzarr
+    >>> g = ndzarr.create_group()
+    >>> _ = g.create_array("ocean/sst", shape=(4, 6), dtype="f4")
+    >>> ndzarr.tree(g.store)
+    /
+    └── ocean
+        └── sst (4, 6) float32
+    """
     group = store if isinstance(store, Group) else open(store, **store_options)
     if not isinstance(group, Group):
         raise ArgumentError(f"{group!r} is an array; only groups have a tree")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -37,6 +37,9 @@ class Options:
     batch_bytes: how many encoded bytes are asked for, or handed over, in one call of a store that takes many requests at once.
     max_metadata: the largest metadata document read.
     max_object: the largest chunk object read where the format sets no bound of its own (strings, objects).
+    progress: told by NumPy's functions on arrays of more than one block how many blocks are done, and of how many: True shows
+    a bar on standard error, a function is called as `progress(done, total)`. A function that goes over an array more than once
+    begins at one again each time.
     """
 
     workers: int | None = None
@@ -51,6 +54,7 @@ class Options:
     batch_bytes: int = 64 * MiB
     max_metadata: int = 64 * MiB
     max_object: int = 2048 * MiB - 1
+    progress: bool | Callable[[int, int], object] | None = None
 
     def __post_init__(self) -> None:
         self._check("workers", self.workers is None or _count(self.workers), "None or an integer of at least 1")
@@ -61,6 +65,8 @@ class Options:
         for name in ("durable", "write_empty", "nan_attributes"):
             self._check(name, isinstance(getattr(self, name), bool), "True or False")
         self._check("missing", self.missing in get_args(Missing), "'fill', 'raise' or 'mask'")
+        shown = self.progress is None or isinstance(self.progress, bool) or callable(self.progress)
+        self._check("progress", shown, "None, True, False or a function of two numbers")
         self._check("exclusive", isinstance(self.exclusive, bool) or self.exclusive == "auto", "'auto', True or False")
 
     def _check(self, name: str, good: bool, expected: str) -> None:

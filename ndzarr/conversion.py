@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -24,6 +24,7 @@ from ndzarr.formats.transfer import arguments_for, extra_for
 from ndzarr.grid import Axis, Grid
 from ndzarr.group import Group
 from ndzarr.keys import join, normalize_path
+from ndzarr.progress import Progress, is_wanted, meter
 from ndzarr.relocation import check_apart
 from ndzarr.stores.base import Store
 from ndzarr.stores.registry import resolve
@@ -46,6 +47,7 @@ def convert(
     zarr_format: int | None = None,
     overwrite: bool = False,
     allow_pickle: bool = False,
+    progress: Progress = None,
     **changes: Any,
 ) -> ZArray | Group:
     """Write an array, or a group with all that it holds, to another place; the new node, open for reading and writing.
@@ -59,7 +61,9 @@ def convert(
     Values, attributes, names of dimensions and unknown fields of the documents are kept. Where neither the chunks nor their
     encoding change, encoded chunks are copied as they are, also into shards and out of them; else they pass through memory,
     some 64 MiB at a time. Chunks that do not exist are not made, unless another fill_value would change what they read as, so
-    that they hold the old one. Consolidated metadata are not carried along: see `consolidate`.
+    that they hold the old one. Consolidated metadata are not carried along: see `consolidate`. progress: True shows a bar on
+    standard error, or a function called with how many steps are done, and of how many: stored objects copied, or blocks of
+    them where values pass through memory. To know how many, what is stored is listed once more.
 
     Raises ArgumentError for what the format cannot hold, naming it, before any chunk is written; NodeExistsError where
     something is at `dst`, unless `overwrite`; CorruptChunkError for a chunk that has to be decoded and cannot be. After an
@@ -80,11 +84,16 @@ def convert(
     where = normalize_path(path)
     check_apart(given.store, given.path, store, where, "convert")
     version = zarr_format or given.zarr_format
+    moves: list[_Move] = []
     try:
         if isinstance(given, ZArray):
-            made: ZArray | Group = _array(given, store, where, version, overwrite, allow_pickle, changes)
+            made: ZArray | Group = _array(given, store, where, version, overwrite, allow_pickle, changes, moves)
         else:
-            made = _group(given, store, where, version, overwrite, allow_pickle, changes)
+            made = _group(given, store, where, version, overwrite, allow_pickle, changes, moves)
+        total = sum([sum(1 for _ in move.steps()) for move in moves]) if is_wanted(progress) else 0
+        with meter(progress, total, "convert") as told:
+            for move in moves:
+                move.run(told)
     finally:
         if not isinstance(src, (ZArray, Group)) and given.store is not src:
             given.store.close()
@@ -94,8 +103,10 @@ def convert(
 
 
 def _group(
-    src: Group, store: Store, path: str, version: int, overwrite: bool, allow_pickle: bool, changes: dict[str, Any]
-) -> Group:
+    src: Group, store: Store, path: str, version: int, overwrite: bool, allow_pickle: bool, changes: dict[str, Any],
+    moves: list[_Move],
+) -> Group:  # fmt: skip
+    """The group and all that it holds, without their values: `moves` is told what is to be done for those."""
     meta = src._meta
     made = new_group(store, path, attributes=dict(src.attrs), overwrite=overwrite, zarr_format=version)
     extra = extra_for(meta, version)
@@ -105,15 +116,16 @@ def _group(
     for name, member in src.members(damaged="raise"):
         below = join(path, name)
         if isinstance(member, ZArray):
-            _array(member, store, below, version, False, allow_pickle, changes)
+            _array(member, store, below, version, False, allow_pickle, changes, moves)
         else:
-            _group(member, store, below, version, False, allow_pickle, changes)
+            _group(member, store, below, version, False, allow_pickle, changes, moves)
     return Group(store, path, made, writable=True, allow_pickle=allow_pickle)
 
 
 def _array(
-    src: ZArray, store: Store, path: str, version: int, overwrite: bool, allow_pickle: bool, changes: dict[str, Any]
-) -> ZArray:
+    src: ZArray, store: Store, path: str, version: int, overwrite: bool, allow_pickle: bool, changes: dict[str, Any],
+    moves: list[_Move],
+) -> ZArray:  # fmt: skip
     engine = src._engine
     if changes.get("access") is not None:
         changes = {"chunks": "auto", **changes}
@@ -128,10 +140,8 @@ def _array(
         nodes.write(store, path, replace(made.metadata, extra=extra))
         made.refresh()
     refilled = _refilled(engine, made._engine)
-    if alike and not refilled and _ENCODING.isdisjoint(changes) and engine.layout.grid == made._engine.layout.grid:
-        _copy(engine, made._engine)
-    else:
-        _rewrite(src, made, everywhere=refilled)
+    encoded = alike and not refilled and _ENCODING.isdisjoint(changes) and engine.layout.grid == made._engine.layout.grid
+    moves.append(_Move(src, made, encoded=encoded, everywhere=refilled))
     return made
 
 
@@ -142,35 +152,71 @@ def _refilled(old: Engine, new: Engine) -> bool:
     return not is_fill(fill, new.layout.fill)
 
 
-def _copy(old: Engine, new: Engine) -> None:
-    """Copy encoded chunks; what lies past the edge of the array stays behind."""
-    grid, before, after = old.layout.grid, old.layout.objects, new.layout.objects
-    if after == grid:  # one chunk an object
-        for coords in sorted(old.stored()):
-            if coords in before:
-                for spot, data in old.encoded(coords).items():
-                    if spot in grid:
-                        new.put_encoded(spot, {spot: data})
-        return
-    # Shards of another shape hold chunks of the same old one: it is not read for each of them.
-    encoded = lru_cache(maxsize=2)(old.encoded)
-    for target in _touched(old, after):
-        region = _region(after, target)
-        chunks = {}
-        for coords in _overlapping(before, region):
-            for spot, data in encoded(coords).items():
-                if all(part.start <= n < part.stop for n, part in zip(grid.start(spot), region, strict=True)):
-                    chunks[spot] = data
-        new.put_encoded(target, chunks)
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """The values of one array, to be moved into another.
 
+    encoded: copy encoded chunks, and leave behind what lies past the edge of the array; else decode and encode, a block of
+    whole new objects at a time. everywhere: also where nothing is stored, which else is passed over.
+    """
 
-def _rewrite(src: ZArray, dst: ZArray, *, everywhere: bool) -> None:
-    """Decode and encode, a block of whole new objects at a time; unless `everywhere`, those in which nothing is stored are
-    passed over."""
-    blocks = Grid.of(dst.shape, _block(src, dst)) if dst._engine.layout.uniform is not None else dst._engine.layout.objects
-    for coords in blocks if everywhere else _touched(src._engine, blocks):
-        region = _region(blocks, coords)
-        dst[region] = src[region]
+    src: ZArray
+    dst: ZArray
+    encoded: bool
+    everywhere: bool
+
+    def steps(self) -> Iterator[Coords]:
+        """The coords of what is moved in one step: of an object, or of a block."""
+        old = self.src._engine
+        if not self.encoded:
+            return iter(self._blocks()) if self.everywhere else _touched(old, self._blocks())
+        before, after = old.layout.objects, self.dst._engine.layout.objects
+        if after == old.layout.grid:  # one chunk an object
+            return iter(sorted([coords for coords in old.stored() if coords in before]))
+        return _touched(old, after)
+
+    def run(self, told: Callable[[int], None]) -> None:
+        """Move everything; `told` is called after each step."""
+        step = self._copy() if self.encoded else self._rewrite()
+        for coords in self.steps():
+            step(coords)
+            told(1)
+
+    def _copy(self) -> Callable[[Coords], None]:
+        old, new = self.src._engine, self.dst._engine
+        grid, before, after = old.layout.grid, old.layout.objects, new.layout.objects
+
+        def one(coords: Coords) -> None:
+            for spot, data in old.encoded(coords).items():
+                if spot in grid:
+                    new.put_encoded(spot, {spot: data})
+
+        # Shards of another shape hold chunks of the same old one: it is not read for each of them.
+        encoded = lru_cache(maxsize=2)(old.encoded)
+
+        def shard(target: Coords) -> None:
+            region = _region(after, target)
+            chunks = {}
+            for coords in _overlapping(before, region):
+                for spot, data in encoded(coords).items():
+                    if all(part.start <= n < part.stop for n, part in zip(grid.start(spot), region, strict=True)):
+                        chunks[spot] = data
+            new.put_encoded(target, chunks)
+
+        return one if after == grid else shard
+
+    def _rewrite(self) -> Callable[[Coords], None]:
+        blocks = self._blocks()
+
+        def one(coords: Coords) -> None:
+            region = _region(blocks, coords)
+            self.dst[region] = self.src[region]
+
+        return one
+
+    def _blocks(self) -> Grid:
+        objects = self.dst._engine.layout.objects
+        return Grid.of(self.dst.shape, _block(self.src, self.dst)) if self.dst._engine.layout.uniform is not None else objects
 
 
 def _block(src: ZArray, dst: ZArray) -> Shape:

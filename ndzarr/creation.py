@@ -109,7 +109,7 @@ def put_node(store: Store, path: str, meta: ArrayMeta | GroupMeta, *, overwrite:
     """Write the documents of a new node, its ancestors made groups; NodeExistsError where something is, unless `overwrite`."""
     nodes.check_spelling(store, path)  # before the lock makes the directory
     with nodes.node_lock(store, path):
-        _make_room(store, path, overwrite, meta.zarr_format)
+        make_room(store, path, overwrite, meta.zarr_format)
         nodes.write(store, path, meta)
 
 
@@ -152,7 +152,7 @@ def check_free(store: Store, path: str, version: int, *, overwrite: bool) -> str
     return found
 
 
-def _make_room(store: Store, path: str, overwrite: bool, version: int) -> None:
+def make_room(store: Store, path: str, overwrite: bool, version: int) -> None:
     """See to it that nothing is at `path` and that its ancestors are groups; the caller holds the node's lock."""
     found = check_free(store, path, version, overwrite=overwrite)
     above = nodes.require_ancestors(store, path, version)

@@ -205,12 +205,14 @@ def store(value: Any, target: Operand, *, where: Any = True, casting: Any = "uns
     if where is not True:
         # Reads of a block come before its write, which needs all of it.
         value = choose(broadcast_to(asarray(where), target.shape), value, to_dask(target, blocks))
-    written = value.rechunk(blocks).map_blocks(_write, Boxed(target), dtype=bool, meta=np.empty((0,) * len(target.shape), bool))
-    _check_reachable(target, written)
+    written = value.rechunk(blocks).map_blocks(
+        write_block, Boxed(target), dtype=bool, meta=np.empty((0,) * len(target.shape), bool)
+    )
+    check_reachable(target, written)
     written.compute()
 
 
-def _check_reachable(target: Operand, written: Any) -> None:
+def check_reachable(target: Operand, written: Any) -> None:
     """Raise ArgumentError where other processes would write to a copy of `target`, as of an array in memory."""
     from dask import local, threaded
     from dask.base import get_scheduler
@@ -222,7 +224,7 @@ def _check_reachable(target: Operand, written: Any) -> None:
         raise ArgumentError("an array in memory cannot be written to by other processes; use the scheduler 'threads'")
 
 
-def _write(block: NDArray, target: Boxed, block_info: Any = None) -> NDArray:
+def write_block(block: NDArray, target: Boxed, block_info: Any = None) -> NDArray:
     """Write a block where it belongs; a part of nothing but ones, to have something to compute."""
     where = block_info[0]["array-location"]
     target.operand.write_box(tuple(slice(start, stop, 1) for start, stop in where), np.asarray(block))

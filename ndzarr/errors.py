@@ -7,6 +7,7 @@
     |   +-- ArgumentError               (ValueError)   a value or keyword that is not allowed
     |   |   +-- NodeExistsError         (FileExistsError)  create without overwrite where something is
     |   |   +-- ReadOnlyError           a write through a handle or store opened for reading
+    |   |   +-- WriteHazardError        a write that could lose what another process writes at the same time
     |   +-- MemoryLimitError            (ValueError)   would need more memory than `options` allow
     +-- DataError                       (ValueError)   what is stored is not what the format says
     |   +-- MetadataError               a metadata document
@@ -85,6 +86,10 @@ class NodeExistsError(ArgumentError, FileExistsError):
 
 class ReadOnlyError(ArgumentError):
     """A write through something that was opened for reading; also a ValueError, as NumPy's."""
+
+
+class WriteHazardError(ArgumentError):
+    """A write that could lose what another process writes to the same stored object at the same time; also a ValueError."""
 
 
 class MemoryLimitError(CallerError, ValueError):

@@ -11,11 +11,13 @@ import numpy as np
 from ndzarr import config, display, hierarchy, nodes, treeview
 from ndzarr.chunkcache import ChunkCache, cache_of
 from ndzarr.creation import new_array
+from ndzarr.dtypes.argument import dtype_argument
 from ndzarr.errors import ArgumentError, DamagedNodeWarning, MetadataError, NodeNotFoundError
 from ndzarr.formats.consolidated import Consolidated
 from ndzarr.keys import join, normalize_path
 from ndzarr.metadata import ArrayMeta, GroupMeta, shape_argument
 from ndzarr.node import Node
+from ndzarr.process import arrived
 from ndzarr.progress import Progress
 from ndzarr.relocation import IfExists, Transfer, transfer
 from ndzarr.staleness import Recorded, stale
@@ -97,7 +99,7 @@ class Group(Node, MutableMapping[str, Any]):
                 allow_pickle=self._allow_pickle,
                 missing=self._missing,
                 chunk_cache=self._chunk_cache,
-            )
+            )._of(self._home)
         return Group(
             self._store,
             path,
@@ -108,7 +110,7 @@ class Group(Node, MutableMapping[str, Any]):
             chunk_cache=self._chunk_cache,
             consolidated=self._consolidated,
             recorded=self._recorded,
-        )
+        )._of(self._home)
 
     def __getitem__(self, name: str) -> ZArray | Group:
         path = self._full(name)
@@ -254,6 +256,17 @@ class Group(Node, MutableMapping[str, Any]):
         """The hierarchy below the group, to be printed or shown in a notebook, without data; `max_depth` as for `members`."""
         return treeview.tree(self, self._nodes(max_depth))
 
+    def digest(self, *, algorithm: str = "sha256", progress: Progress = None) -> str:
+        """A digest of all that lies below the group: names of members, and of each array what `ZArray.digest` covers.
+
+        Attributes do not count, nor does how anything is stored. docs/knowing.md defines it. progress counts elements. Raises
+        what reading raises, MetadataError for a damaged member, and ArgumentError as `ZArray.digest` does.
+        """
+        from ndzarr.digesting import group_digest  # of use to few
+
+        found = dict(self.members(None, damaged="raise"))
+        return group_digest({k: v if isinstance(v, ZArray) else None for k, v in found.items()}, algorithm, progress)
+
     def stale(self) -> list[str]:
         """The paths, relative to this group, for which its consolidated metadata say something else than the nodes themselves.
 
@@ -269,17 +282,24 @@ class Group(Node, MutableMapping[str, Any]):
 
     # ---- making members --------------------------------------------------------------------------------
 
-    def create_array(self, name: str, **create: Any) -> ZArray:
+    def create_array(self, name: str, *, data: Any = None, **create: Any) -> ZArray:
         """A new array under `name`, with the groups above it; keywords as for `ndzarr.create_array`.
 
-        In the format of this group, or of the nearest one that is there under `name`, unless `zarr_format` says another.
+        data: what it is to hold, which also says of which shape and dtype it is. In the format of this group, or of the nearest
+        one that is there under `name`, unless `zarr_format` says another.
         """
         path = self._full(name)
         self._check_writable()
         if self._holds(path):
             create.setdefault("zarr_format", self.zarr_format)
         create.setdefault("chunk_cache", self._chunk_cache)
-        return new_array(self._store, path, **create)
+        if data is None:
+            return new_array(self._store, path, **create)
+        dtype = create.pop("dtype", None)
+        values = np.asarray(data, None if dtype is None else dtype_argument(dtype))
+        z = new_array(self._store, path, **{"shape": values.shape, "dtype": values.dtype, **create})
+        z[...] = values
+        return z
 
     def create_group(
         self,
@@ -444,7 +464,7 @@ class Group(Node, MutableMapping[str, Any]):
     def __reduce__(self) -> tuple[Any, ...]:
         limit = None if self._chunk_cache is None else self._chunk_cache.limit
         arguments = (self._store, self._path, self._writable, self._allow_pickle, self._missing, self.consolidated, limit)
-        return _reopen, arguments
+        return _reopen, (*arguments, self._home)
 
     def __repr__(self) -> str:
         return display.group_repr(self)
@@ -530,6 +550,7 @@ def _reopen(
     missing: Any,
     consolidated: bool,
     cache: int | None = None,
+    home: bytes | None = None,
 ) -> Group:
     found = open_node(
         store,
@@ -545,4 +566,4 @@ def _reopen(
         raise nodes.nowhere(store, path)
     if not isinstance(found, Group):
         raise NodeNotFoundError(f"{path or '/'!r} in {store.url} is an array now", path=path)
-    return found
+    return found if home is None else found._of(arrived(home))

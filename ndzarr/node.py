@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Self
 
 from ndzarr import config
 from ndzarr.attributes import Attributes
 from ndzarr.chunkcache import ChunkCache
 from ndzarr.errors import ReadOnlyError
 from ndzarr.metadata import ArrayMeta, GroupMeta
+from ndzarr.process import here
 from ndzarr.stores.base import Store
 
 
 class Node:
     """A handle on one array or group. The handle is cheap; what it shows of the metadata is what it last saw."""
 
-    __slots__ = ("__weakref__", "_allow_pickle", "_attrs", "_chunk_cache", "_missing", "_path", "_store", "_writable")
+    __slots__ = ("__weakref__", "_allow_pickle", "_attrs", "_chunk_cache", "_home", "_missing", "_path", "_store", "_writable")
 
     def __init__(
         self,
@@ -34,6 +36,8 @@ class Node:
         self._missing = missing
         self._chunk_cache = chunk_cache
         self._attrs: Attributes | None = None
+        #: The process that made this handle, or the one that it was pickled from.
+        self._home = here()
 
     @property
     @abstractmethod
@@ -73,6 +77,11 @@ class Node:
         """The decoded chunks kept by a handle that was opened with `chunk_cache=`, else None; a group shares its own with its
         members."""
         return self._chunk_cache
+
+    def _of(self, home: bytes) -> Self:
+        """The same handle, made by another process, or by a group that is: see `engine.hazard`."""
+        self._home = home
+        return self
 
     def _check_writable(self) -> None:
         if not self._writable:

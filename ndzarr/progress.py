@@ -1,7 +1,8 @@
 """How far a long call has come: told to a function of the caller's, or shown as a bar.
 
 Every verb that goes over many chunks takes `progress=`: None or False says nothing, True shows a bar on standard error (rich's,
-where that is installed; else a line that counts up), and a function is called as `progress(done, total)`.
+where that is installed; else a line that counts up), and a function is called as `progress(done, total)`. For NumPy's own
+functions, which take no such argument, it is one of the `options`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,15 @@ from typing import Any, TypeAlias
 
 Progress: TypeAlias = bool | Callable[[int, int], object] | None
 
-#: A line that counts up is printed again after so long, in seconds.
+#: What is shown is drawn again after so long, in seconds.
 _PAUSE_S = 0.1
+#: Held while something is shown: of two at once, each would draw over the other.
+_showing = threading.Lock()
+
+
+def is_wanted(progress: Progress) -> bool:
+    """Whether anybody is told; a function may be false, as an empty list is."""
+    return progress is not None and progress is not False
 
 
 @contextmanager
@@ -32,8 +40,14 @@ def meter(progress: Progress, total: int, what: str) -> Iterator[Callable[[int],
     if progress is not True:
         yield _Counter(progress, total)
         return
-    with _shown(what, total) as show:
-        yield _Counter(show, total)
+    if not _showing.acquire(blocking=False):
+        yield lambda count: None
+        return
+    try:
+        with _shown(what, total) as show:
+            yield _Counter(_seldom(show), total)
+    finally:
+        _showing.release()
 
 
 class _Counter:
@@ -47,6 +61,19 @@ class _Counter:
         with self._lock:
             self._done += count
             self._tell(self._done, self._total)
+
+
+def _seldom(show: Callable[[int, int], object]) -> Callable[[int, int], None]:
+    """Hand on the first call, the last one, and in between no more than an eye can follow."""
+    last = 0.0
+
+    def told(done: int, total: int) -> None:
+        nonlocal last
+        if done >= total or time.monotonic() - last > _PAUSE_S:
+            last = time.monotonic()
+            show(done, total)
+
+    return told
 
 
 @contextmanager
@@ -76,16 +103,15 @@ def _console() -> Any:
 
 @contextmanager
 def _line(what: str) -> Iterator[Callable[[int, int], object]]:
-    last = 0.0
+    shown = False
 
     def show(done: int, total: int) -> None:
-        nonlocal last
-        if done >= total or time.monotonic() - last > _PAUSE_S:
-            last = time.monotonic()
-            print(f"\r{what}: {done:,} of {total:,}", end="", file=sys.stderr, flush=True)
+        nonlocal shown
+        shown = True
+        print(f"\r{what}: {done:,} of {total:,}", end="", file=sys.stderr, flush=True)
 
     try:
         yield show
     finally:
-        if last:
+        if shown:
             print(file=sys.stderr)

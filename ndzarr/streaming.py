@@ -19,11 +19,14 @@ from ndzarr import config
 from ndzarr._typing import Box, Coords, NDArray, Shape
 from ndzarr.crew import THREADS_FROM_NS, processors, share
 from ndzarr.operand import Borders, Operand
+from ndzarr.progress import meter
 
 Task = TypeVar("Task")
 
 #: What a block aims at: large enough that the cost of a block vanishes, small enough for the caches of one processor.
 BLOCK_NBYTES = 2 << 20
+#: What a piece aims at: enough for all threads.
+PIECE_NBYTES = 64 << 20
 #: `options(working_memory)` is cut for so many threads at least.
 _THREADS = 8
 #: A block of so few chunks gains from threads whatever its codec, since single calls of NumPy are long.
@@ -123,6 +126,19 @@ def cut(
     return Cut(tuple(b.stops(max(1, n), inside=bool(whole)) for b, n in zip(borders, lengths, strict=True)))
 
 
+def pieces(target: Operand, nbytes: int = PIECE_NBYTES) -> Cut:
+    """An array cut into pieces of whole stored objects, of about `nbytes` each, for what goes through it in C order.
+
+    Pieces are larger than the blocks of `cut`: one is read or written in one call, which threads share out.
+    """
+    shape, borders = tuple(target.shape), target.object_borders()
+    lengths = [min(n, b.chunk) for n, b in zip(shape, borders, strict=True)]
+    limit = max(1, nbytes // max(1, np.dtype(target.dtype).itemsize))
+    for axis in reversed(range(len(shape))):
+        lengths[axis] = max(lengths[axis], min(shape[axis], lengths[axis] * (limit // max(1, math.prod(lengths)))))
+    return Cut(tuple([b.stops(max(1, n)) for b, n in zip(borders, lengths, strict=True)]))
+
+
 def _borders(operands: Sequence[Any], shape: Shape, objects: bool) -> tuple[list[Borders], list[int], list[int]]:
     """The borders that a cut goes by, the lengths of a chunk, and those of a stored object."""
     large = max((x for x in operands if is_operand(x)), key=lambda x: math.prod(x.shape), default=None)
@@ -163,17 +179,31 @@ def fits_block(operands: Iterable[Any], nbytes: int = 0) -> bool:
     return total <= min(BLOCK_NBYTES, config.current().working_memory // 4)
 
 
-def run(tasks: Iterable[Task], work: Callable[[Task], None], operands: Sequence[Any], cut: Cut | None = None) -> None:
+def run(
+    tasks: Iterable[Task],
+    work: Callable[[Task], int | None],
+    operands: Sequence[Any],
+    cut: Cut | None = None,
+    *,
+    total: int | None = None,
+) -> None:
     """Do `work` for all tasks, shared out among threads where reading the operands gains from it.
 
-    When this returns or raises no thread works any more. The order of the tasks is not kept, nor is it that of the calls.
+    What `work` gives is how many blocks it went through, None is one; of how many in all `total` says, by default all of `cut`.
+    `options(progress=)` is told. When this returns or raises no thread works any more. The order of the tasks is not kept, nor
+    is it that of the calls.
     """
+    options = config.current()
+    if total is None:
+        total = 1 if cut is None else cut.nblocks
+    with meter(options.progress, total, "compute") as told:
 
-    def crew(mine: Iterator[Task]) -> None:
-        for task in mine:
-            work(task)
+        def crew(mine: Iterator[Task]) -> None:
+            for task in mine:
+                count = work(task)
+                told(1 if count is None else count)
 
-    share(iter(tasks), crew, _task_ns(operands, cut), config.current().workers)
+        share(iter(tasks), crew, _task_ns(operands, cut), options.workers)
 
 
 def _task_ns(operands: Sequence[Any], cut: Cut | None) -> float:

@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -25,11 +25,13 @@ from ndzarr.explain import Explanation, explain_reads
 from ndzarr.fields import Field, split_fields
 from ndzarr.grid import Edges, EdgesAxis, Grid
 from ndzarr.growth import reshaped, rows_of, shell
+from ndzarr.knowing import KnowingArray
 from ndzarr.layout import compile_layout
 from ndzarr.lazyview import Lazy, LazyView
 from ndzarr.metadata import ArrayMeta, shape_argument
 from ndzarr.node import Node
 from ndzarr.operand import Borders
+from ndzarr.process import arrived
 from ndzarr.selection import (
     LateSelectionError,
     Selection,
@@ -45,7 +47,7 @@ _MAX_LISTED = 10_000_000
 _DELETE_BY_NAME = 100
 
 
-class ZArray(Node, DuckArray):
+class ZArray(Node, DuckArray, KnowingArray):
     """A chunked, compressed array in a store. `z[index]` and `z[index] = value` mean what they mean to NumPy.
 
     Made by `create_array`, `open_array` and their kin. Reads give NumPy arrays. Safe to use from any number of threads: no two
@@ -77,6 +79,10 @@ class ZArray(Node, DuckArray):
         # another thread's `resize` of this handle cannot make it go by two shapes.
         self._engine = self._engine_for(meta)
 
+    def _of(self, home: bytes) -> Self:
+        self._engine.home = home
+        return super()._of(home)
+
     def _engine_for(self, meta: ArrayMeta) -> Engine:
         try:
             layout = compile_layout(meta, self._path, allow_pickle=self._allow_pickle)
@@ -89,7 +95,7 @@ class ZArray(Node, DuckArray):
                 field=error.field or "codecs",
                 found=error.found,
             ) from error
-        return Engine(self._store, meta, layout, self._path, self._chunk_cache)
+        return Engine(self._store, meta, layout, self._path, self._chunk_cache, self._home)
 
     @property
     def _meta(self) -> ArrayMeta:
@@ -447,7 +453,7 @@ class ZArray(Node, DuckArray):
     def __reduce__(self) -> tuple[Any, ...]:
         # Configuration only: the metadata are read anew where the handle arrives, since they may have changed meanwhile.
         limit = None if self._chunk_cache is None else self._chunk_cache.limit
-        return _reopen, (self._store, self._path, self._writable, self._allow_pickle, self._missing, limit)
+        return _reopen, (self._store, self._path, self._writable, self._allow_pickle, self._missing, limit, self._home)
 
     def __repr__(self) -> str:
         return display.array_repr(self)
@@ -490,9 +496,13 @@ def _read_meta(store: Store, path: str, zarr_format: int | None = None) -> Array
     return meta
 
 
-def _reopen(store: Store, path: str, writable: bool, allow_pickle: bool, missing: Any, cache: int | None = None) -> ZArray:
+def _reopen(
+    store: Store, path: str, writable: bool, pickles: bool, missing: Any, cache: int | None = None, home: bytes | None = None
+) -> ZArray:
+    kept = cache_of(cache)
     meta = _read_meta(store, path)
-    return ZArray(store, path, meta, writable=writable, allow_pickle=allow_pickle, missing=missing, chunk_cache=cache_of(cache))
+    made = ZArray(store, path, meta, writable=writable, allow_pickle=pickles, missing=missing, chunk_cache=kept)
+    return made if home is None else made._of(arrived(home))
 
 
 def _lengths(objects: Grid, chunks: tuple[int | Edges, ...]) -> tuple[Any, ...]:

@@ -824,9 +824,20 @@ def test_suspects_are_no_members_and_no_chunks(place: Place) -> None:
 def test_progress_is_told() -> None:
     store = ndzarr.MemoryStore()
     ndzarr.create_array(store, shape=(100,), chunks=(1,), dtype="i4", compressor=None)[:] = 1
+    store.set("notes.txt", b"none of Zarr's")
     told: list[tuple[int, int]] = []
-    ndzarr.check(store, progress=lambda chunks, nbytes: told.append((chunks, nbytes)))
-    assert told[-1] == (100, 400)
+    ndzarr.check(store, progress=lambda *step: told.append(step))
+    assert told == [(n, 101) for n in range(1, 102)]
+
+
+def test_progress_counts_what_cannot_be_looked_at(make: Callable[[str, int], Place]) -> None:
+    place = make("memory", 3)
+    place.change("zstd/zarr.json", lambda _: b"{")
+    place.change("stray/c/0/0", lambda _: b"x")
+    place.change("raw/c/9/9", lambda _: b"x")
+    told: list[tuple[int, int]] = []
+    assert not ndzarr.check(place.target, progress=lambda *step: told.append(step)).ok
+    assert [done for done, _ in told] == list(range(1, told[0][1] + 1))
 
 
 def test_arrays_that_need_what_is_not_here_are_noted() -> None:

@@ -48,6 +48,8 @@ import ndzarr
 from ndzarr.keys import TEMP_PREFIX
 from tests.snapshots import between, read, same
 
+pytestmark = pytest.mark.once
+
 folder, kind, steps, whole, cols, every = sys.argv[1], sys.argv[2], *map(json.loads, sys.argv[3:])
 place, filler = folder + "/root", folder + "/filler"
 rows = 5

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any
 
 from ndzarr import nodes
 from ndzarr.checking.documents import Repair, follow, look_at_consolidated, look_at_documents, look_at_names
@@ -19,15 +19,12 @@ from ndzarr.errors import NdzarrError, ReadOnlyError, StoreError
 from ndzarr.keys import join, normalize_path
 from ndzarr.metadata import ArrayMeta, GroupMeta
 from ndzarr.node import Node
+from ndzarr.progress import Progress, meter
 from ndzarr.stores.base import Store
 from ndzarr.stores.registry import resolve
 from ndzarr.stores.remains import Remain
 from ndzarr.stores.untouched import look
 
-#: Called with how many chunks, and how many of their bytes, were looked at so far.
-Progress: TypeAlias = Callable[[int, int], object]
-#: It is called so often at most.
-_PAUSE_S = 0.1
 #: What `Store.tidy` has done.
 _TIDIED = {
     "leftover": "removed",
@@ -42,14 +39,14 @@ def check(
     *,
     repair: bool = False,
     decode: bool = True,
-    progress: Progress | None = None,
+    progress: Progress = None,
     **store_options: Any,
 ) -> Report:
     """A Report of what is wrong in a store at and below `path`: damaged chunks and documents, leftovers, what does not fit.
 
     target: what `open` takes, or an array or group that is open. Every chunk is decoded, a few at a time, within the limits
-    that reads have; decode=False looks at sizes, documents and the indices of shards alone. progress: called now and then with
-    how many chunks, and how many bytes of them, were looked at so far.
+    that reads have; decode=False looks at sizes, documents and the indices of shards alone. progress: True shows a bar on
+    standard error, or a function called with how many keys were looked at, chunks and what else there is, and of how many.
 
     Nothing is written, not even a lock, unless `repair`: then leftovers are removed, transactions that were cut short are
     finished or undone, consolidated metadata that are out of date made anew, an archive with names that are there twice written
@@ -127,13 +124,12 @@ def _of(remain: Remain) -> Finding:
     return Finding(remain.kind, remain.name, remain.message, remain.level, remain.remedy)
 
 
-def _look(store: Store, path: str, notes: Notes, *, repair: bool, decode: bool, progress: Progress | None) -> tuple[int, int]:
+def _look(store: Store, path: str, notes: Notes, *, repair: bool, decode: bool, progress: Progress) -> tuple[int, int]:
     """Look at everything, then repair what is to be; how many groups and arrays there are."""
     survey = nodes.Survey(store, path)
-    told = _teller(progress, notes)
     repairs = look_at_documents(store, survey, path, notes)
     look_at_names(survey, notes)
-    objects = Objects(store, survey, notes, path, decode=decode, told=told)
+    objects = Objects(store, survey, notes, path, decode=decode)
     for remain in nodes.remains(store, path):
         if remain.kind in ("folder", "link"):
             objects.beside(remain)
@@ -144,11 +140,11 @@ def _look(store: Store, path: str, notes: Notes, *, repair: bool, decode: bool, 
     count = sum(1 for _ in survey.set_aside())
     if count:
         notes.add(Finding("suspects", path, f"{count} {'object' if count == 1 else 'objects'} set aside", "note"))
-    objects.look()
+    with meter(progress, survey.count, "check") as told:
+        objects.look(told)
     if not survey.nodes and not notes.totals["error"] + notes.totals["warning"]:
         raise nodes.nowhere(store, path)
     stale = look_at_consolidated(store, survey, notes)
-    told(last=True)
     if repair:
         _repair(store, [*repairs, *objects.repairs, *stale], notes)
         if any(finding.repaired for finding in notes.found.get("stray", ())):
@@ -186,15 +182,3 @@ def _repair(store: Store, repairs: list[Repair], notes: Notes) -> None:
         return
     for finding, what in done:
         notes.repaired(finding, what)
-
-
-def _teller(progress: Progress | None, notes: Notes) -> Callable[..., None]:
-    last_time = time.monotonic()
-
-    def told(last: bool = False) -> None:
-        nonlocal last_time
-        if progress is not None and (last or time.monotonic() - last_time > _PAUSE_S):
-            last_time = time.monotonic()
-            progress(notes.chunks, notes.nbytes)
-
-    return told

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 
-from ndzarr import engine, nodes
+from ndzarr import engine, nodes, statistics
 from ndzarr._typing import Coords, Key
 from ndzarr.checking.documents import Repair
 from ndzarr.checking.report import Finding, Notes
 from ndzarr.engine import Engine, Problem
 from ndzarr.errors import MetadataError, NdzarrError
+from ndzarr.keys import STATISTICS
 from ndzarr.layout import compile_layout
 from ndzarr.metadata import ArrayMeta
 from ndzarr.nodes import Survey
@@ -32,36 +33,47 @@ _LIKE_MISSING = "set it aside; it then reads as a chunk that was never written"
 class Objects:
     """Looks at the keys of one survey. `repairs`: what was found that can be repaired, and how."""
 
-    def __init__(
-        self, store: Store, survey: Survey, notes: Notes, path: str, *, decode: bool, told: Callable[[], object]
-    ) -> None:
+    def __init__(self, store: Store, survey: Survey, notes: Notes, path: str, *, decode: bool) -> None:
         self._store = store
         self._survey = survey
         self._notes = notes
         self._path = path
         self._decode = decode
-        self._told = told
+        self._told: Callable[[int], None] = lambda count: None
         self._homes: dict[str, str | None] = {}
         self._engines: dict[str, Engine | None] = {}
         self._in_place: dict[Key, list[Key]] = {}  # keys of chunks that directories stand in for, and what lies in them
         self.repairs: list[Repair] = []
 
-    def look(self) -> None:
-        """Look at every key, in the order of the listing; the chunks of one array that follow each other, together."""
+    def look(self, told: Callable[[int], None]) -> None:
+        """Look at every key, in the order of the listing; the chunks of one array that follow each other, together.
+
+        told: called with how many more keys are done, from any thread.
+        """
+        self._told = told
         for home, keys in groupby(self._survey.keys(), self._home):
             node = None if home is None else self._survey.nodes[home]
             if isinstance(node, NdzarrError):
-                continue  # damaged: which keys are its chunks, nobody can tell
+                self._passed(keys)  # damaged: which keys are its chunks, nobody can tell
+                continue
             if home is not None and isinstance(node, ArrayMeta):
                 array = self._engine(home)
-                if array is not None:
+                if array is None:
+                    self._passed(keys)
+                else:
                     engine.examine(array, self._coords(array, keys), partial(self._examined, array), decode=self._decode)
             else:
                 for key in keys:
                     self._loose(key, home)
+                    told(1)
         for key, below in self._in_place.items():
             if below:
                 self._add_in_place(key, "other keys lie below the name of a chunk", below)
+
+    def _passed(self, keys: Iterable[Key]) -> None:
+        """Pass over keys that cannot be looked at."""
+        for _ in keys:
+            self._told(1)
 
     def _home(self, key: Key) -> str | None:
         """The path of the nearest node at or above a key."""
@@ -98,9 +110,11 @@ class Objects:
             coords = layout.coords(key)
             if coords is None:
                 self._foreign(array, key)
+                self._told(1)
             elif coords in layout.objects:
                 yield coords
             else:
+                self._told(1)
                 what = (
                     f"a chunk outside of the array, whose shape is {array.meta.shape}; it could come back when the array grows"
                 )
@@ -108,10 +122,10 @@ class Objects:
                 self.repairs.append((finding, partial(self._set_orphan_aside, array, key)))
 
     def _examined(self, array: Engine, coords: Coords, nbytes: int | None, problems: Sequence[Problem]) -> None:
+        self._told(1)
         if nbytes is None:
             return  # deleted since it was listed
         self._notes.count(nbytes)
-        self._told()
         if not problems:
             return
         first = problems[0]
@@ -142,6 +156,11 @@ class Objects:
             above = above.rpartition("/")[0]
         name = key[len(array.path) + 1 :] if array.path else key
         if key.endswith(_LOCK):
+            return
+        if name == STATISTICS:
+            why = statistics.damage(array)
+            if why is not None:
+                self._notes.add(Finding("statistics", key, f"{why}; nothing goes by them: collect them again", "note"))
             return
         if _chunk(name):
             usual = array.layout.key((0,) * array.meta.ndim)

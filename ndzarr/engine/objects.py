@@ -24,6 +24,7 @@ from ndzarr.codecs.sharding_indexed import Index
 from ndzarr.crew import THREADS_FROM_NS, Ledger, crew_size, share
 from ndzarr.engine.batches import read_batches, write_batches
 from ndzarr.engine.cached import read_cached_shard
+from ndzarr.engine.hazard import guarded
 from ndzarr.engine.sharded import cut_shard, join_shard, place_shard
 from ndzarr.errors import ArgumentError, CorruptChunkError
 from ndzarr.fields import Field, field_dtype, field_of
@@ -33,6 +34,7 @@ from ndzarr.memory import check_result, room
 from ndzarr.metadata import ArrayMeta
 from ndzarr.plan import Part, count_parts, plan, within
 from ndzarr.points import clusters
+from ndzarr.process import here
 from ndzarr.scatter import Stretch, lift, put
 from ndzarr.selection import Point, Selection, Span
 from ndzarr.shards import Answer, Found, Indices, fetch, index_range
@@ -47,9 +49,17 @@ _TOLD = 1000
 class Engine:
     """The chunk objects of one array. Safe to use from any thread; immutable but for the indices of shards that it keeps."""
 
-    __slots__ = ("_indices", "_range", "cached", "chunks", "layout", "meta", "path", "store")
+    __slots__ = ("_indices", "_range", "cached", "chunks", "home", "layout", "meta", "path", "store")
 
-    def __init__(self, store: Store, meta: ArrayMeta, layout: Layout, path: str, cache: ChunkCache | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        meta: ArrayMeta,
+        layout: Layout,
+        path: str,
+        cache: ChunkCache | None = None,
+        home: bytes | None = None,
+    ) -> None:
         self.store = store
         self.meta = meta
         self.layout = layout
@@ -57,6 +67,7 @@ class Engine:
         self.chunks = Chunks(layout, path, store.url)
         self._range = None if layout.uniform is None else self.chunks.reach(layout.uniform.pipeline)
         self._indices = Indices()
+        self.home = here() if home is None else home
         self.cached = None
         if cache is not None and is_cacheable(layout.dtype):
             tags = self._tags if store.batched else None
@@ -324,6 +335,14 @@ class Engine:
                 f"options(exclusive=True) is in force, but {self.store.url} cannot keep other processes out",
                 store=self.store.url,
             )
+        if self.home != here():
+            with guarded(self.store, self.path, self.layout, selection, self.home, partly=field is not None):
+                self._write(selection, value, field)
+            return
+        self._write(selection, value, field)
+
+    def _write(self, selection: Selection, value: NDArray, field: Field | None) -> None:
+        options = config.current()
         done: Ledger = []
         try:
             parts = plan(selection, self.layout.objects)
@@ -429,12 +448,14 @@ class Engine:
             data = self.store.get(self.layout.key(coords), self._range or self.chunks.reach(cell.pipeline))
             return {} if data is None else {coords: data}
         found = self.fetch_shard(coords, cell, cell.shard, range(cell.shard.grid.nchunks))
-        if found is None:
-            return {}
+        return {} if found is None else self.chunks_of(coords, cell.shard, found)
+
+    def chunks_of(self, coords: Coords, shard: Shard, found: Found) -> dict[Coords, Buffer]:
+        """The encoded bytes of each chunk found of a shard, by the chunk's own coords; missing ones left out."""
         first = self._first(coords)
         chunks = {}
-        for inner in cell.shard.grid:
-            data = found.get(cell.shard.position(inner))
+        for inner in shard.grid:
+            data = found.get(shard.position(inner))
             if data is not None:
                 chunks[tuple(a + b for a, b in zip(first, inner, strict=True))] = data
         return chunks
@@ -466,6 +487,13 @@ class Engine:
         """Set what `selection` (spans with step 1) selects to the fill value; chunks that do not exist stay away."""
         if 0 in selection.shape:
             return
+        if self.home != here():
+            with guarded(self.store, self.path, self.layout, selection, self.home, partly=True):
+                self._blank(selection)
+            return
+        self._blank(selection)
+
+    def _blank(self, selection: Selection) -> None:
         options = config.current()
         layout = self.layout
         if self.together:

@@ -378,7 +378,7 @@ class _Contraction:
             found[x] = slice(stops[c - 1] if c else 0, stops[c], 1)
         return found
 
-    def _task(self, task: tuple[Coords, int, int, int]) -> None:
+    def _task(self, task: tuple[Coords, int, int, int]) -> int:
         tile, segment, start, stop = task
         spots = self._spots(self.out, tile)
         total: NDArray | None = None
@@ -396,6 +396,7 @@ class _Contraction:
             self._put(spots, total)
         else:
             self.states[tile, segment] = total  # one key a task: no lock needed
+        return stop - start
 
     def _block(self, spots: Spots) -> NDArray:
         blocks: list[NDArray] = []

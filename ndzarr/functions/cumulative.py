@@ -34,7 +34,7 @@ def accumulate(
     place = place_for(out, shape, kind, name or f"numpy.{ufunc.__name__}.accumulate", [array], in_step=True)
     blocks = cut([array], shape, nbytes=2 * np.dtype(dtype_of(array)).itemsize + 3 * kind.itemsize)
 
-    def lane(coords: Coords) -> None:
+    def lane(coords: Coords) -> int:
         carry = None
         for k in range(blocks.counts[axis]):
             box = blocks.box((*coords[:axis], k, *coords[axis + 1 :]))
@@ -52,6 +52,7 @@ def accumulate(
                 place.write_box(box, found)
             else:
                 place[box] = found
+        return blocks.counts[axis]
 
     run(product(*(range(n) if k != axis else range(1) for k, n in enumerate(blocks.counts))), lane, [array], blocks)
     return answer(place, out)

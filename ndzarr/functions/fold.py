@@ -149,7 +149,7 @@ class _Folding:
             for tile in product(*kept):
                 self._finish(tile, [self.states[tile, k] for k in range(segments)])
 
-    def _task(self, task: tuple[Coords, int, int, int]) -> None:
+    def _task(self, task: tuple[Coords, int, int, int]) -> int:
         tile, segment, start, stop = task
         spots = product(*(range(n) if axis in self.axes else (tile[axis],) for axis, n in enumerate(self.blocks.counts)))
         state: State | None = None
@@ -163,6 +163,7 @@ class _Folding:
             self._finish(tile, [state])
         else:
             self.states[tile, segment] = state  # one key a task: no lock needed
+        return stop - start
 
     def _finish(self, tile: Coords, states: list[State]) -> None:
         state = states[0]

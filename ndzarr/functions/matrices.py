@@ -35,7 +35,7 @@ def stacked(function: Callable[..., Any], operands: Sequence[Any], cores: Sequen
         answers = function(*[_part(x, n, box) for x, n in zip(operands, cores, strict=True)])
         _put(places, box, answers if isinstance(answers, tuple) else (answers,))
 
-    run(boxes, one, operands, blocks)
+    run(boxes, one, operands, blocks, total=blocks.nblocks - 1)
     if not isinstance(found, tuple):
         return places[0]
     return type(found)(*places) if hasattr(found, "_fields") else tuple(places)

@@ -144,15 +144,16 @@ def _merged(parts: list[Any], w: Any, dtype: DType) -> NDArray | None:
     # Means far from zero would be rounded more coarsely than their differences are large.
     origin = joined(slice(0, stops[0], 1)).mean(1, keepdims=True)
 
-    def stretch(k: int) -> None:
+    def stretch(k: int) -> int:
         state: _Moments | None = None
         for j in range(bounds[k], bounds[k + 1]):
             spot = slice(stops[j - 1] if j else 0, stops[j], 1)
             found = _moments(joined(spot) - origin, None if w is None else w[spot])
             state = found if state is None else _both(state, found)
         states[k] = state
+        return bounds[k + 1] - bounds[k]
 
-    run(range(tasks), stretch, [x for x in parts if is_operand(x)])
+    run(range(tasks), stretch, [x for x in parts if is_operand(x)], total=len(stops))
     first, *others = [state for state in states if state is not None]
     for later in others:
         first = _both(first, later)

@@ -9,6 +9,7 @@ from ndzarr.nodes.copying import (
     leftovers as leftovers,
     move_at_once as move_at_once,
     nbytes as nbytes,
+    remove_below as remove_below,
     remove_copied as remove_copied,
     remove_keys as remove_keys,
 )
@@ -46,3 +47,4 @@ from ndzarr.nodes.survey import (
     set_orphan_aside as set_orphan_aside,
     tidy as tidy,
 )
+from ndzarr.nodes.worklog import Worklog as Worklog

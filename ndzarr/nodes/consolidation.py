@@ -14,6 +14,7 @@ from ndzarr.formats.document import dump_attributes, parse, too_deep
 from ndzarr.keys import join
 from ndzarr.nodes.locks import node_lock
 from ndzarr.nodes.reading import ancestors, read_document, read_documents
+from ndzarr.progress import Progress, meter
 from ndzarr.stores.base import Store
 
 #: A node's documents that were written, by its path; None where it was deleted.
@@ -115,7 +116,9 @@ def too_much(store: Store, path: str) -> ArgumentError:
     )
 
 
-def gather(store: Store, path: str, own: Sequence[str], other: Sequence[str]) -> Iterator[tuple[Key, dict[str, Json]]]:
+def gather(
+    store: Store, path: str, own: Sequence[str], other: Sequence[str], progress: Progress
+) -> Iterator[tuple[Key, dict[str, Json]]]:
     """(key, document) for each document under a group that is of the names `own`, sorted.
 
     ArgumentError for a node that has documents of the `other` format only, before anything is read.
@@ -128,8 +131,11 @@ def gather(store: Store, path: str, own: Sequence[str], other: Sequence[str]) ->
             path=path,
             key=stray,
         )
-    for key, data in read_documents(store, (key for key in keys if key.rpartition("/")[2] in own)):
-        if isinstance(data, MetadataError):
-            raise data
-        if data is not None:
-            yield key, parse(data, key)
+    keys = [key for key in keys if key.rpartition("/")[2] in own]
+    with meter(progress, len(keys), "consolidate") as told:
+        for key, data in read_documents(store, keys):
+            if isinstance(data, MetadataError):
+                raise data
+            if data is not None:
+                yield key, parse(data, key)
+            told(1)

@@ -11,11 +11,12 @@ from ndzarr.formats import consolidated, v2, v3
 from ndzarr.formats.consolidated import Consolidated, relative_path
 from ndzarr.formats.document import dump_attributes, parse
 from ndzarr.formats.seen import Seen
-from ndzarr.keys import join
+from ndzarr.keys import STATISTICS, join
 from ndzarr.metadata import ArrayMeta, GroupMeta
 from ndzarr.nodes.consolidation import changed, dumped, gather, too_much
 from ndzarr.nodes.locks import node_lock
 from ndzarr.nodes.reading import ancestors, in_store, nowhere, read_document, replace_document
+from ndzarr.progress import Progress
 from ndzarr.stores.base import Store
 
 Meta: TypeAlias = ArrayMeta | GroupMeta
@@ -43,7 +44,7 @@ class _Format(Protocol):
     def attributes(self, store: Store, path: str) -> dict[str, Json]: ...
     def update(self, store: Store, path: str, change: Change) -> dict[str, Json]: ...
     def consolidated(self, store: Store, path: str, meta: GroupMeta) -> Consolidated | None: ...
-    def consolidate(self, store: Store, path: str) -> int: ...
+    def consolidate(self, store: Store, path: str, progress: Progress) -> int: ...
 
 
 class _Format2:
@@ -126,10 +127,10 @@ class _Format2:
         data = read_document(store, key)
         return None if data is None else consolidated.of_v2(consolidated.read(data, key), path, f"{key} in {store.url}")
 
-    def consolidate(self, store: Store, path: str) -> int:
+    def consolidate(self, store: Store, path: str, progress: Progress) -> int:
         prefix = path + "/" if path else ""
         with node_lock(store, path, v2.CONSOLIDATED):
-            found = gather(store, path, (v2.ARRAY, v2.GROUP, v2.ATTRIBUTES), (v3.NODE,))
+            found = gather(store, path, (v2.ARRAY, v2.GROUP, v2.ATTRIBUTES), (v3.NODE,), progress)
             documents = {key[len(prefix) :]: document for key, document in found}
             written = dumped(consolidated.v2_document(documents), dump_attributes)
             if written is None:
@@ -216,11 +217,11 @@ class _Format3:
         nodes = consolidated.inline(meta.extra, key)
         return None if nodes is None else consolidated.of_v3(nodes, path, f"{key} in {store.url}")
 
-    def consolidate(self, store: Store, path: str) -> int:
+    def consolidate(self, store: Store, path: str, progress: Progress) -> int:
         own = join(path, v3.NODE)
         with node_lock(store, path, v3.NODE):
             document = self._read_own(store, path)
-            found = gather(store, path, (v3.NODE,), (v2.ARRAY, v2.GROUP))
+            found = gather(store, path, (v3.NODE,), (v2.ARRAY, v2.GROUP), progress)
             nodes = {relative_path(key.rpartition("/")[0], path): inner for key, inner in found if key != own}
             written = dumped(consolidated.with_inline(document, nodes), v3.write)
             if written is None:
@@ -399,7 +400,7 @@ def delete_remains(store: Store, path: str) -> None:
     for name in names:
         if any(above in inner for above in ancestors(name)):
             continue
-        if name in DOCUMENTS or is_chunk(name):
+        if name in DOCUMENTS or name == STATISTICS or is_chunk(name):
             store.delete(prefix + name)
 
 
@@ -412,14 +413,14 @@ def is_chunk(name: str) -> bool:
 # ---- consolidated metadata --------------------------------------------------------------------------------
 
 
-def consolidate(store: Store, path: str) -> int:
+def consolidate(store: Store, path: str, progress: Progress = None) -> int:
     """Write the consolidated metadata of the group at `path` from the documents under it; how many documents they hold.
 
     Under the lock that changes of them take, so that a change made meanwhile is either in what is read or made afterwards.
     ArgumentError where nodes of both formats lie under the group: neither format has a place for the other's.
     """
     try:
-        return _form(store, path, None).consolidate(store, path)
+        return _form(store, path, None).consolidate(store, path, progress)
     except MetadataError as error:
         raise in_store(store, path, error) from error
 

@@ -25,12 +25,14 @@ class Survey:
     """The nodes at and below one path. Nothing is changed by it; transactions that were cut short are left alone.
 
     documents: which of the names of documents are there, by path. nodes: the metadata by path, or why they cannot be understood
-    or read. failures: folders that cannot be listed, and why. Raises StoreError where nothing can be listed.
+    or read. failures: folders that cannot be listed, and why. count: how many keys `keys` gives. Raises StoreError where
+    nothing can be listed.
     """
 
     def __init__(self, store: Store, path: str) -> None:
         self._store = store
         self._prefix = path + "/" if path else ""
+        self.count = 0
         self.failures: dict[str, StoreError] = {}
         self.documents: dict[str, set[str]] = {}
         # Folder by folder where all at once fails, so that one that cannot be listed does not hide the rest.
@@ -40,6 +42,7 @@ class Survey:
         except StoreError as error:
             self._by_folder = True
             self.documents.clear()
+            self.count = 0
             try:
                 self._kept = self._gather()
             except StoreError:
@@ -67,8 +70,12 @@ class Survey:
         for n, key in enumerate(chain(kept, keys)):
             rest = n >= _KEPT
             place, _, name = key.rpartition("/")
-            if name in DOCUMENTS and not is_aside(key):
+            if is_aside(key):
+                continue
+            if name in DOCUMENTS:
                 self.documents.setdefault(place, set()).add(name)
+            else:
+                self.count += 1
         return None if rest else kept
 
     def _list(self) -> Iterable[Key]:

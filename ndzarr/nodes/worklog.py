@@ -1,0 +1,57 @@
+"""What long work on a node notes beside it, so that it can go on after it was cut short: a record, and a mark for each step
+done.
+
+All of it lies in a folder under the node's path whose name no node may have
+(https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html#node-names: names that start with "__" are reserved).
+"""
+
+from __future__ import annotations
+
+from ndzarr._typing import Json
+from ndzarr.errors import MetadataError
+from ndzarr.formats.document import parse
+from ndzarr.keys import join
+from ndzarr.nodes.reading import read_document
+from ndzarr.stores.base import Store
+
+_RECORD = "record.json"
+_DONE = "done"
+
+
+class Worklog:
+    """The notes of one kind of work on the node at `path`; `name` is that of the folder. Safe to use from any thread;
+    pickles."""
+
+    __slots__ = ("_folder", "_store")
+
+    def __init__(self, store: Store, path: str, name: str) -> None:
+        self._store = store
+        self._folder = join(path, name)
+
+    def read(self) -> dict[str, Json] | None:
+        """The record; None where there is none, or nothing that could be one."""
+        data = read_document(self._store, join(self._folder, _RECORD))
+        try:
+            return None if data is None else parse(data, join(self._folder, _RECORD))
+        except MetadataError:
+            return {}
+
+    def write(self, text: bytes) -> None:
+        """Put down the record, a JSON object."""
+        self._store.set(join(self._folder, _RECORD), text)
+
+    def mark(self, step: str) -> None:
+        """Note that a step is done; what it has written must be in the store."""
+        self._store.set(join(self._folder, f"{_DONE}/{step}"), b"1")
+
+    def marked(self) -> set[str]:
+        """The steps that are done, by one listing."""
+        prefix = join(self._folder, f"{_DONE}/")
+        return {key[len(prefix) :] for key in self._store.list(prefix)}
+
+    def clear(self) -> None:
+        """Remove everything in the folder, the record last."""
+        prefix = self._folder + "/"
+        record = prefix + _RECORD
+        self._store.delete_many([key for key in self._store.list(prefix) if key != record])
+        self._store.delete(record)
