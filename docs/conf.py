@@ -31,6 +31,8 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 python_maximum_signature_line_length = 100
+default_role = "literal"  # docstrings write code as Markdown does
+smartquotes = False  # nor curly quotes around what is typed
 
 html_theme = "pydata_sphinx_theme"
 html_title = "ndzarr"

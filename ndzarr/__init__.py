@@ -14,6 +14,8 @@ _HOME = {
         "array consolidate copy create create_array create_group delete empty empty_like full full_like load move ones "
         "ones_like open open_array open_group save tree zeros zeros_like"
     ),
+    "ndzarr.advising.advice": "Advice",
+    "ndzarr.advising.advise": "advise",
     "ndzarr.checking.check": "check",
     "ndzarr.checking.report": "Finding Report",
     "ndzarr.comparing.diff": "diff",
@@ -53,6 +55,7 @@ _HOME = {
     "ndzarr.stores.sql": "SQLStore",
     "ndzarr.stores.zarr_python": "ZarrPythonStore",
     "ndzarr.stores.zip": "ZipStore",
+    "ndzarr.statistics.told": "Statistics",
     "ndzarr.transactions": "transaction",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
@@ -62,6 +65,8 @@ _PACKAGES = ("codecs", "stores")
 __all__ = [*sorted([*_MODULE_OF, *_PACKAGES]), "__version__"]
 
 if TYPE_CHECKING:  # type checkers do not run __getattr__
+    from ndzarr.advising.advice import Advice as Advice
+    from ndzarr.advising.advise import advise as advise
     from ndzarr.api import (
         array as array,
         consolidate as consolidate,
@@ -126,6 +131,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     from ndzarr.plotting import Quicklook as Quicklook, quicklook as quicklook
     from ndzarr.rechunking.rechunk import rechunk as rechunk
     from ndzarr.relocation import Transfer as Transfer
+    from ndzarr.statistics.told import Statistics as Statistics
     from ndzarr.stores.base import Store as Store
     from ndzarr.stores.cached import CachedStore as CachedStore, CacheInfo as CacheInfo
     from ndzarr.stores.fault import FaultStore as FaultStore

@@ -25,13 +25,13 @@ from ndzarr.explain import Explanation, explain_reads
 from ndzarr.fields import Field, split_fields
 from ndzarr.grid import Edges, EdgesAxis, Grid
 from ndzarr.growth import reshaped, rows_of, shell
+from ndzarr.knowing import KnowingArray
 from ndzarr.layout import compile_layout
 from ndzarr.lazyview import Lazy, LazyView
 from ndzarr.metadata import ArrayMeta, shape_argument
 from ndzarr.node import Node
 from ndzarr.operand import Borders
 from ndzarr.process import arrived
-from ndzarr.progress import Progress
 from ndzarr.selection import (
     LateSelectionError,
     Selection,
@@ -47,7 +47,7 @@ _MAX_LISTED = 10_000_000
 _DELETE_BY_NAME = 100
 
 
-class ZArray(Node, DuckArray):
+class ZArray(Node, DuckArray, KnowingArray):
     """A chunked, compressed array in a store. `z[index]` and `z[index] = value` mean what they mean to NumPy.
 
     Made by `create_array`, `open_array` and their kin. Reads give NumPy arrays. Safe to use from any number of threads: no two
@@ -317,23 +317,6 @@ class ZArray(Node, DuckArray):
         empty = np.empty((0,) * self.ndim, self.dtype)
         kind = None if dtype is None else np.dtype(dtype)
         return map_chunks(engine.layout.grid, lambda box: self._read(engine, boxed(box), masked=True), f, kind, out, empty)
-
-    # ---- knowing what is in it --------------------------------------------------------------------------------
-
-    def digest(self, *, algorithm: str = "sha256", progress: Progress = None) -> str:
-        """A digest of shape, dtype and all elements, bit for bit: "sha256:9f86d0..." or likewise.
-
-        Equal for arrays of the same elements whatever their chunks, shards, codecs, order, byte order, format or store;
-        attributes do not count. docs/knowing.md defines it, for other languages too. algorithm: any that hashlib always has.
-        Memory: `options(working_memory)`. Raises what reading raises, and ArgumentError for objects of unknown classes.
-
-        >>> import ndzarr
-        >>> ndzarr.array([1, 2], chunks=1, dtype="i4").digest() == ndzarr.array([1, 2], dtype=">i4", zarr_format=2).digest()
-        True
-        """
-        from ndzarr.digesting import array_digest  # of use to few
-
-        return array_digest(self, algorithm, progress)
 
     # ---- a box at a time: what NumPy's functions go by (`operand.Operand`) ------------------------------
 

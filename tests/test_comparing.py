@@ -191,6 +191,39 @@ def test_chunks_equal_as_bytes_are_not_decoded(shards: Any, monkeypatch: Any, re
     assert ndzarr.diff(a, a, equal_nan=False).elements_read == a.size  # NaNs are not themselves then
 
 
+@pytest.mark.parametrize("compressor", ["zstd", "zlib"])
+def test_statistics_say_what_need_not_be_read(compressor: str, tmp_path: Any, record_property: Any) -> None:
+    data = np.arange(10_000.0).reshape(100, 100)
+    sides = []
+    for name, codec in (("a", "zstd"), ("b", compressor)):
+        store = ndzarr.RecordingStore(ndzarr.LocalStore(tmp_path / name))
+        z = ndzarr.create_array(store, shape=(100, 100), dtype="f8", chunks=(10, 10), compressor=codec)
+        z[...] = data
+        z.collect_statistics()
+        sides.append((store, z))
+
+    def read() -> int:
+        found = sum(store.counts().requests["get"] for store, _ in sides)
+        for store, _ in sides:
+            store.clear()
+        return found
+
+    (_, a), (_, b) = sides
+    read()
+    assert ndzarr.diff(a, b).same
+    assert read() == 2  # the records
+    b[55, 66] = -1
+    read()
+    found = ndzarr.diff(a, b)
+    requests = read()
+    assert [region.start for item in found.items for region in item.regions] == [(55, 66)]
+    assert found.elements_read == 100
+    assert requests == 4
+    record_property("count: requests of a diff of 200 chunks with statistics, one of which differs", requests)
+    b[55, 66] = data[55, 66]
+    assert ndzarr.diff(a, b).same
+
+
 def test_other_codecs_mean_that_values_are_compared() -> None:
     data = np.arange(100.0).reshape(10, 10)
     a, b = ndzarr.array(data, chunks=(5, 5)), ndzarr.array(data, chunks=(5, 5), compressor="zlib")

@@ -22,10 +22,10 @@ REFERENCE = TOP.joinpath("docs/api.md").read_text(encoding="utf-8")
 #: Public names without an example of their own, and where there is one.
 ELSEWHERE = {
     **dict.fromkeys(["ones", "empty", "empty_like", "full_like", "ones_like", "zeros_like"], "as `zeros` and `full`"),
-    **dict.fromkeys(["CacheInfo", "CodecInfo", "Explanation", "Finding", "Options", "Quicklook", "Recorded", "Report",
-                     "Requests", "StoreInfo", "Transfer"], "a record: the function that returns it has one"),
+    **dict.fromkeys(["Advice", "CacheInfo", "CodecInfo", "Difference", "Explanation", "Finding", "Options", "Quicklook",
+                     "Recorded", "Report", "Requests", "Statistics", "StoreInfo", "Transfer", "WritePlan"], "a record: what returns it has one"),
     **dict.fromkeys(["FsspecStore", "GridFSStore", "ObjectStore", "ZarrPythonStore"], "needs a server or another library"),
-    "ReplayStore": "docs/wrappers.md, since it takes a file to replay",
+    "ReplayStore": "docs/stores/around.md, since it takes a file to replay",
     "move": "as `copy`",
     "consolidate": "docs/groups.md",
     "LocalStore": "docs/quickstart.md, as every path",
@@ -114,6 +114,27 @@ def test_notebooks_hold_no_output(path: Path) -> None:
     assert len(cells) > 5
     assert [cell for cell in cells if cell["outputs"] or cell["execution_count"]] == []
     assert set(notebook["metadata"]) == {"kernelspec", "language_info"}
+
+
+def test_pictures_are_used_small_and_made_by_the_script() -> None:
+    script = runpy.run_path(str(TOP / "docs/pictures/make.py"))
+    pictures = {path.stem: path.read_bytes() for path in TOP.glob("docs/pictures/*.png")}
+    text = "".join(path.read_text(encoding="utf-8") for path in PAGES)
+    assert set(pictures) == {*script["TERMINALS"], "notebook"}
+    for name, content in pictures.items():
+        assert content.startswith(b"\x89PNG")
+        assert len(content) <= script["MOST_BYTES"]
+        assert f"pictures/{name}.png)" in text
+
+
+def test_terminals_in_pictures_show_what_terminals_show() -> None:
+    """Colours, a line written over, a bar that goes up two lines and is cleared."""
+    screen = runpy.run_path(str(TOP / "docs/pictures/make.py"))["Screen"]()
+    screen.write("\x1b[1;32mok\x1b[0m done\r\nabc\rX\r\none\r\ntwo\x1b[1A\x1b[2K\x1b[1G\x1b[38;5;196m<\x1b[0m\x1b[0J")
+    assert screen.text() == "ok done\nXbc\n<"
+    assert screen.html() == (
+        '<span style="color:#98c379;font-weight:bold;">ok</span> done\nXbc\n<span style="color:rgb(255,0,0);">&lt;</span>'
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in ndzarr.__all__ if name != "__version__"])

@@ -34,6 +34,7 @@ KINDS = {
     "collision": "names that some file systems take for the same",
     "leftover": "temporary files that were left over",
     "unchecked": "arrays that could not be looked into",
+    "statistics": "statistics of chunks that are damaged, and not used",
     "suspects": "set aside by an earlier repair",
     "other": "files that are none of Zarr's",
 }

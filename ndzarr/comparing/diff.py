@@ -1,7 +1,8 @@
 """Two arrays or groups compared: metadata first, then values, of which no more is decoded than has to be.
 
 Where both arrays cut their elements into the same chunks and encode them by the same chain, encoded chunks are compared as
-bytes, and only those that differ are decoded. Else both are read block by block.
+bytes, and only those that differ are decoded. Else both are read block by block. Chunks of which statistics that are so now
+(`ZArray.collect_statistics`) have the same digest of their elements are not looked at in either case.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ndzarr import config
+from ndzarr import config, statistics
 from ndzarr._typing import Box, Buffer, Coords, Json, NDArray
 from ndzarr.api import open
 from ndzarr.canonical import dtype_name, element_bytes
@@ -23,11 +24,12 @@ from ndzarr.comparing.difference import Difference, Item, ItemKind
 from ndzarr.comparing.elements import comparable, differing, largest, nan_free
 from ndzarr.comparing.regions import Region, merged, regions_of, shifted
 from ndzarr.crew import CREW_FROM_NS, share
-from ndzarr.engine import Engine
+from ndzarr.engine import Engine, chunk_in
 from ndzarr.errors import ArgumentError
 from ndzarr.fillvalue import element
 from ndzarr.group import Group
 from ndzarr.progress import Progress, meter
+from ndzarr.statistics.record import chunks_of_objects
 from ndzarr.streaming import cut, read, run
 from ndzarr.zarray import ZArray
 
@@ -35,6 +37,8 @@ Side: TypeAlias = ZArray | Group | NDArray
 
 #: What format 2 keeps among the attributes and format 3 does not: names of dimensions, which are compared as such.
 _DIMENSIONS = "_ARRAY_DIMENSIONS"
+#: With fewer chunks than this nobody asks for statistics.
+_FEW = 4
 #: More boxes than this are counted, not kept, before they are merged.
 _MOST = 100_000
 
@@ -58,7 +62,8 @@ def diff(
 
     Values are compared, not bits: -0.0 equals 0.0, and a NaN any other (`digest` compares bits). Of arrays of different shapes,
     or of dtypes that have no values in common, values are not compared. Chunks that are equal as encoded bytes are not decoded,
-    where both arrays have the same chunks and codecs. Memory: some blocks of `options(working_memory)`.
+    where both arrays have the same chunks and codecs, nor those of which statistics say that they are equal. Memory: some
+    blocks of `options(working_memory)`.
 
     Raises ArgumentError for wrong arguments, NodeNotFoundError where nothing is, MetadataError for a damaged member of a group,
     and CorruptChunkError for a chunk that has to be decoded and cannot be.
@@ -201,9 +206,17 @@ class _Values:
 
     def compare(self) -> None:
         a, b = self.a, self.b
-        if isinstance(a, ZArray) and isinstance(b, ZArray) and _alike(a, b) and (self.equal_nan or nan_free(a.dtype)):
-            self._by_objects(a._engine, b._engine)
-            return
+        if isinstance(a, ZArray) and isinstance(b, ZArray) and (self.equal_nan or nan_free(a.dtype)):
+            mine, theirs = a._engine, b._engine
+            agreed = None
+            if mine.layout.grid == theirs.layout.grid and dtype_name(a.dtype) == dtype_name(b.dtype) and a.nchunks >= _FEW:
+                agreed = statistics.agreed(mine, theirs)
+            if _alike(a, b):
+                self._by_objects(mine, theirs, agreed)
+                return
+            if agreed is not None:
+                self._by_chunks(mine, agreed)
+                return
         blocks = cut([a, b], tuple(a.shape), nbytes=4 * (a.dtype.itemsize + b.dtype.itemsize))
         run(blocks.boxes(), self._block, [a, b], blocks)
 
@@ -228,10 +241,21 @@ class _Values:
                 self.largest = max((n for n in (self.largest, own.max_abs) if n is not None), default=None)
             self.done(mask.size)
 
-    def _by_objects(self, a: Engine, b: Engine) -> None:
+    def _by_chunks(self, a: Engine, agreed: NDArray) -> None:
+        """Compare the elements of the chunks that are not known to be equal; both arrays have the same grid of them."""
+        left = np.argwhere(~agreed.reshape(a.layout.grid.shape))
+        boxes = [_box(a, tuple(spot)) for spot in left.tolist()]
+        run(iter(boxes), self._block, [self.a, self.b])
+        self.done(math.prod(a.meta.shape) - sum(math.prod(s.stop - s.start for s in box) for box in boxes))
+
+    def _by_objects(self, a: Engine, b: Engine, agreed: NDArray | None) -> None:
         """Compare encoded chunks; what neither has stored is the same fill value in both."""
         objects = a.layout.objects
-        stored = sorted({coords for engine in (a, b) for coords in engine.stored() if coords in objects})
+        found = {coords for engine in (a, b) for coords in engine.stored() if coords in objects}
+        if agreed is not None:
+            open_ = np.bincount(chunks_of_objects(a.layout)[~agreed], minlength=objects.nchunks).reshape(objects.shape) > 0
+            found = {coords for coords in found if open_[coords]}
+        stored = sorted(found)
         total = math.prod(a.meta.shape)
         seen = sum(math.prod(objects.valid(coords)) for coords in stored)
 
@@ -242,7 +266,9 @@ class _Values:
                 for spot in sorted({*one, *other}):
                     if not (spot in one and spot in other and _equal(one[spot], other[spot])):
                         before -= math.prod(a.layout.grid.valid(spot))
-                        self._compare(_box(a, spot), *(_chunk(e, coords, spot, d.get(spot)) for e, d in ((a, one), (b, other))))
+                        self._compare(
+                            _box(a, spot), *(chunk_in(e, coords, spot, d.get(spot)) for e, d in ((a, one), (b, other)))
+                        )
                 with self._lock:
                     self.done(before)
 
@@ -270,19 +296,6 @@ def _equal(a: Buffer, b: Buffer) -> bool:
 def _box(engine: Engine, spot: Coords) -> Box:
     grid = engine.layout.grid
     return tuple([slice(n, n + valid, 1) for n, valid in zip(grid.start(spot), grid.valid(spot), strict=True)])
-
-
-def _chunk(engine: Engine, coords: Coords, spot: Coords, data: Buffer | None) -> NDArray:
-    """What an encoded chunk holds, cut at the edge of the array."""
-    layout = engine.layout
-    valid = layout.grid.valid(spot)
-    if data is None:
-        blank = np.empty(valid, layout.dtype)
-        blank[...] = element(layout.fill, layout.dtype)
-        return blank
-    cell = layout.uniform or layout.cell(coords)
-    chunk = engine.chunks.decode(cell.pipeline if cell.shard is None else cell.shard.pipeline, data, None, coords)
-    return np.asarray(chunk[tuple([slice(0, n) for n in valid])])
 
 
 # ---- words --------------------------------------------------------------------------------

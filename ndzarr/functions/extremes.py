@@ -20,6 +20,11 @@ _NOT_GIVEN: Any = np._NoValue
 
 
 def _extreme(ufunc: np.ufunc, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
+    known = getattr(type(a), "_known_extreme", None)  # of an array beside which statistics may be kept
+    if known is not None and out is None and initial is _NOT_GIVEN and (where is _NOT_GIVEN or where is True):
+        found = known(a, ufunc, normal_axes(axis, len(a.shape)), keepdims is not _NOT_GIVEN and bool(keepdims))
+        if found is not NotImplemented:
+            return found
     return reduce(
         ufunc,
         a,

@@ -119,7 +119,17 @@ def _found(a: Any) -> Iterator[tuple[Box, NDArray]]:
             yield box, spots
 
 
+def _by_statistics(a: Any) -> NDArray | None:
+    """The numbers of the elements other than zero, where statistics help to find them."""
+    known = getattr(type(a), "_known_nonzero", None)
+    found: NDArray | None = None if known is None else known(a)
+    return found
+
+
 def _coordinates(a: Any, name: str) -> NDArray:
+    numbers = _by_statistics(a)
+    if numbers is not None:
+        return np.stack(np.unravel_index(numbers, a.shape), axis=-1)
     place = result((_count(a), len(a.shape)), np.dtype(np.intp), name)
     done = 0
     for _, spots in _found(a):
@@ -150,6 +160,9 @@ def argwhere(a: Any) -> Any:
 @implements(np.flatnonzero, kind="stream")
 def flatnonzero(a: Any) -> Any:
     """`numpy.flatnonzero`."""
+    numbers = _by_statistics(a)
+    if numbers is not None:
+        return numbers
     place = result((_count(a),), np.dtype(np.intp), "numpy.flatnonzero")
     done = start = 0
     for box in rows(a):

@@ -102,6 +102,7 @@ class CachedStore(WrapperStore):
             raise ArgumentError(f"validate is 'tag', and {inner.url} has no tags", field="validate", found=validate)
         if path is not None and name is None and not _is_named(inner):
             raise ArgumentError(f"{inner.url} is another store in the next process: give a name for its copies", field="name")
+        self.evidence_after_s = None  # what `inner` says of a value need not be so of a copy
         self.limit, self.validate = _size(limit), validate
         self.path = None if path is None else os.path.abspath(path)
         self.name = name
@@ -182,6 +183,9 @@ class CachedStore(WrapperStore):
         ask = self._ask_each if self.batched and self.validate == "never" else self._ask_many
         for number, answer in self._answers(checked(requests), False, ask):
             yield number, None if answer is None else answer[0]
+
+    def evidence(self, keys: Sequence[Key]) -> list_[str | None]:
+        return [None for _ in keys]
 
     def size(self, key: Key) -> int | None:
         copy = self._fresh([(check_key(key), None)], False)[0]

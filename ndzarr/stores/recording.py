@@ -190,6 +190,10 @@ class RecordingStore(WrapperStore):
             "get_tagged", wanted, lambda: self.inner.get_tagged(key, range), lambda found, _: _seen(found and found[0])
         )
 
+    def evidence(self, keys: Sequence[Key]) -> list_[str | None]:
+        wanted: list_[Request] = [(check_key(key), None) for key in keys]
+        return self._call("evidence", wanted, lambda: self.inner.evidence(keys), lambda found, n: (None, found[n]))
+
     def get_many(self, requests: Iterable[Request]) -> list_[Buffer | None]:
         wanted = checked(requests)
         return self._call("get_many", wanted, lambda: self.inner.get_many(wanted), lambda found, n: _seen(found[n]))
@@ -283,7 +287,9 @@ class RecordingStore(WrapperStore):
         return self._call("exists", [(check_key(key), None)], lambda: self.inner.exists(key), lambda there, _: (None, there))
 
 
-_MANY = frozenset({"get_many", "get_many_tagged", "get_each", "set_many", "set_many_if", "delete_many", "move_prefix"})
+_MANY = frozenset(
+    {"evidence", "get_many", "get_many_tagged", "get_each", "set_many", "set_many_if", "delete_many", "move_prefix"}
+)
 
 
 def _seen(value: Buffer | None) -> tuple[Buffer | None, Json]:
