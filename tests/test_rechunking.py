@@ -92,7 +92,7 @@ def test_one_pass_where_it_reads_little_twice() -> None:
 
 
 @st.composite
-def arrays(draw: st.DrawFn) -> tuple[Any, dict[str, Any], dict[str, Any], int, int]:
+def arrays(draw: st.DrawFn) -> tuple[Any, ...]:
     shape = draw(st.lists(st.integers(0, 12), min_size=0, max_size=3).map(tuple))
     dtype = draw(st.sampled_from(["i4", "f8", ">u2", "?", "S3", "U2", "M8[s]", "T", [("a", "i2"), ("b", "f4")]]))
     rng = np.random.default_rng(draw(st.integers(0, 99)))
