@@ -23,6 +23,8 @@ from ndzarr.imports import import_behind
 from ndzarr.operand import Borders
 
 Masked: TypeAlias = "np.ma.MaskedArray[Any, np.dtype[Any]]"
+#: How a number is told on a scale, as matplotlib asks for it: the number, and which tick it is.
+Tell: TypeAlias = Callable[[float, Any], str]
 
 #: The most that is drawn and decoded by default.
 MAX_PIXELS, MAX_NBYTES = 512 * 512, 1 << 30
@@ -119,9 +121,11 @@ def quicklook(
     bottom. ax: axes of matplotlib to draw in, else in a figure of its own.
 
     Booleans are black and white, complex numbers drawn by magnitude, NaN, infinities and masked elements grey, dates named on
-    the scale. Attributes `long_name` (or `standard_name`) and `units` label the scale. Memory: what is read, a few chunks, and
-    the figure. Raises ArgumentError for what cannot be drawn or when matplotlib is missing, SelectionError and
-    SelectionTypeError for an index that does not fit, and what reading raises. Safe on any thread.
+    the scale. Attributes of CF say what numbers are: `long_name` (or `standard_name`) and `units` label the scale, `_FillValue`
+    and `missing_value` are grey, `scale_factor` and `add_offset` are applied to what is drawn, not to `values`.
+
+    Memory: what is read, a few chunks, and the figure. Raises ArgumentError for what cannot be drawn or when matplotlib is
+    missing, SelectionError and SelectionTypeError for an index that does not fit, and what reading raises. Safe on any thread.
 
     >>> import ndzarr
     >>> z = ndzarr.zeros((10, 2000, 3000), dtype="f4", chunks=(1, 100, 100))
@@ -154,11 +158,15 @@ def quicklook(
         ax = figure_module.Figure(figsize=_figsize(seen), layout="constrained").add_subplot()
     node = z if hasattr(z, "path") else getattr(z, "base", None)  # of a view, the array that it is of
     attrs = getattr(node, "attrs", None)
-    label = _label(attrs if isinstance(attrs, Mapping) else {}, dtype)
+    attrs = attrs if isinstance(attrs, Mapping) else {}
+    numbers, tell = _numbers(values)
+    if dtype.kind in "iuf" and not seen.colours:
+        numbers = _unpacked(numbers, attrs)
+    label = _label(attrs, dtype)
     if len(seen.shown) == 1:
-        image = _line(ax, seen, values, label)
+        image = _line(ax, seen, numbers, label, tell)
     else:
-        image = _image(ax, seen, values, label, cmap=cmap, vmin=vmin, vmax=vmax, origin=origin)
+        image = _image(ax, seen, numbers, label, tell, cmap=cmap, vmin=vmin, vmax=vmax, origin=origin)
     ax.set_title(_plain(f"{_name(node)}[{seen}]"), fontsize="medium", parse_math=False)
     return Quicklook(ax, image, seen.index, values, owned=owned)
 
@@ -183,7 +191,7 @@ def _check_dtype(dtype: DType, rgb: bool | None) -> None:
 # ---- from elements to numbers ------------------------------------------------------------------
 
 
-def _numbers(values: NDArray) -> tuple[Masked, Callable[[float, Any], str] | None]:
+def _numbers(values: NDArray) -> tuple[Masked, Tell | None]:
     """What is drawn, masked where there is nothing to draw, and how a number is told where it stands for something else."""
     kind = values.dtype.kind
     hidden = np.ma.getmaskarray(values)
@@ -212,7 +220,24 @@ def _numbers(values: NDArray) -> tuple[Masked, Callable[[float, Any], str] | Non
     return np.ma.array(found, mask=hidden), tell
 
 
-def _dates(values: NDArray, unit: str) -> Callable[[float, Any], str]:
+def _unpacked(numbers: Masked, attrs: Mapping[str, Any]) -> Masked:
+    """The numbers that integers stand for, by the conventions of CF (section 8.1): units on the scale are those of these."""
+
+    def number(key: str) -> float | None:
+        found = attrs.get(key)
+        return found if isinstance(found, (int, float)) and not isinstance(found, bool) else None
+
+    missing = [value for value in (number("_FillValue"), number("missing_value")) if value is not None]
+    if missing:
+        numbers = np.ma.array(numbers.data, mask=numbers.mask | np.isin(numbers.data, missing))
+    scale, offset = number("scale_factor"), number("add_offset")
+    if scale is None and offset is None:
+        return numbers
+    plain = np.where(numbers.mask, 0, numbers.data.astype(np.float64)) * (1 if scale is None else scale)
+    return np.ma.array(plain + (offset or 0), mask=numbers.mask)
+
+
+def _dates(values: NDArray, unit: str) -> Tell:
     """How a number of `unit`s since 1970 is told, no longer than it takes to tell the ends of `values` apart."""
     known = values[~np.isnat(values)]
     dtype = np.dtype(f"M8[{'s' if unit == 'generic' else unit}]")
@@ -266,8 +291,9 @@ def _colours(numbers: Masked) -> NDArray:
 # ---- drawing -----------------------------------------------------------------------------------
 
 
-def _image(ax: Any, seen: Look, values: NDArray, label: str, *, cmap: Any, vmin: Any, vmax: Any, origin: str) -> Any:
-    numbers, tell = _numbers(values)
+def _image(
+    ax: Any, seen: Look, numbers: Masked, label: str, tell: Tell | None, *, cmap: Any, vmin: Any, vmax: Any, origin: str
+) -> Any:
     rows, columns = seen.shown
     top, bottom = _ends(rows)
     left, right = _ends(columns)
@@ -293,8 +319,7 @@ def _image(ax: Any, seen: Look, values: NDArray, label: str, *, cmap: Any, vmin:
     return image
 
 
-def _line(ax: Any, seen: Look, values: NDArray, label: str) -> Any:
-    numbers, tell = _numbers(values)
+def _line(ax: Any, seen: Look, numbers: Masked, label: str, tell: Tell | None) -> Any:
     (elements,) = seen.shown
     heights = np.where(numbers.mask, np.nan, numbers.data)
     (image,) = ax.plot(np.array(elements), heights, marker="." if np.isfinite(heights).sum() < 50 else None)

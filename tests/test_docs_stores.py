@@ -20,6 +20,8 @@ import pytest
 import ndzarr
 from tests.servers.programs import PROGRAMS, Server
 
+pytestmark = pytest.mark.once
+
 FOLDER = Path(__file__).parents[1] / "docs" / "stores"
 
 

@@ -164,6 +164,18 @@ def test_scales_name_what_numbers_stand_for() -> None:
     assert stored(np.eye(3) * 1j).plot().figure.axes[-1].get_ylabel() == "magnitude"
 
 
+def test_packed_numbers_are_drawn_as_what_they_stand_for() -> None:
+    packed = {"scale_factor": 0.5, "add_offset": 10, "_FillValue": -1, "units": "K"}
+    picture = stored(np.array([[0, 2], [-1, 4]], "i2"), attributes=packed).plot()
+    assert shown(picture).tolist() == [[10, 11], [None, 12]]
+    assert picture.values.tolist() == [[0, 2], [-1, 4]]
+    line = stored(np.array([0, 2, -1], "i2"), attributes=packed).plot()
+    np.testing.assert_array_equal(line.image.get_ydata(), [10, 11, np.nan])
+    # What xarray and strangers may have there instead of numbers.
+    odd = {"scale_factor": "x", "add_offset": None, "_FillValue": "AAAAAAAA+H8=", "missing_value": [1]}
+    assert shown(stored(np.array([[1.0, 2], [3, 4]]), attributes=odd).plot()).tolist() == [[1, 2], [3, 4]]
+
+
 def test_pixels_in_colour() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), "u1")
     picture = stored(pixels).plot()

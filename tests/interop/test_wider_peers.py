@@ -17,6 +17,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 wider: Any = importlib.import_module("wider")
 
+# What is asked of the others is the same on any Python of ours.
+pytestmark = pytest.mark.once
+
 LABELS = [f"{features} {label}" for features, label, _, _ in wider.COLUMNS]
 #: (peer, row): why one of the two reads otherwise what the peer itself reads back. In each the others agree with ndzarr.
 EXCEPTIONS: dict[tuple[str, str], str] = {
