@@ -523,6 +523,16 @@ def test_tree(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("stores")
+def test_an_output_that_has_not_all_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert main(["tree", "sound.zarr"]) == 0
+    assert out.buffer.getvalue().splitlines()[0] == b"/"
+    assert b"\\u2514\\u2500\\u2500 z" in out.buffer.getvalue()
+    assert out.errors == "strict"
+
+
+@pytest.mark.usefixtures("stores")
 def test_ls(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "ls", "sound.zarr")[1].splitlines() == ["g/  group", "z   (10, 10)  int16  chunks (5, 5)"]
     assert run(capsys, "ls", "sound.zarr", "z")[1] == "z  (10, 10)  int16  chunks (5, 5)\n"
