@@ -345,6 +345,20 @@ def test_lossless_for_what_cannot_be_rounded(kind: str) -> None:
     assert z.attrs[RECORD]["measured"]["max_abs"] == 0
 
 
+def test_structures_and_chunks_of_different_lengths() -> None:
+    records = np.zeros(1003, [("a", "i4"), ("b", "f8")])
+    records["a"] = np.arange(1003)
+    for version in (2, 3):
+        np.testing.assert_array_equal(ndzarr.compress(records, chunks=100, zarr_format=version)[:], records)
+    x = climate()[0]
+    z = ndzarr.compress(x, max_abs=0.01, chunks=[[30, 60], 50])
+    assert z.chunks == ((30, 60), 50)
+    check(x, z[:], max_abs=0.01)
+    z = ndzarr.compress(x, max_abs=0.01, chunks=10, shards=[[30, 60], 90])
+    assert z.shards == ((30, 60), 90)
+    check(x, z[:], max_abs=0.01)
+
+
 def test_big_endian_and_columns_first() -> None:
     x = climate().astype(">f4")
     z = ndzarr.compress(ndzarr.array(x, zarr_format=2, order="F", chunks=(8, 45, 60)), max_abs=0.05)
