@@ -141,7 +141,7 @@ class _Rechunk:
         extra = extra_for(source.metadata, version)
         self.meta = replace(target.metadata, extra=extra) if extra else target.metadata
         #: Of one task, where dask decides how many there are at once.
-        self.budget = budget(source, target, max_mem, 1 if scheduler == "dask" else None)
+        self.budget = budget(source, target, max_mem, tasks=scheduler == "dask")
         self.log = Worklog(store, path, FOLDER)
         self.identity = self._identity(temp)
         self.between = None if self.budget.passes.between is None else self._between(temp, create, version)
