@@ -546,6 +546,13 @@ def test_an_interval_never_says_what_is_not_so(values: Any, t: Any, dtype: str) 
         assert truth.no[0] or want.all()
 
 
+def caught(b: Any) -> Any:
+    try:
+        return b + 1 > 3
+    except TypeError:
+        return b > 100
+
+
 @pytest.mark.parametrize(
     "predicate",
     [
@@ -569,6 +576,19 @@ def test_an_interval_never_says_what_is_not_so(values: Any, t: Any, dtype: str) 
         lambda b: np.add(b, 1) > 2,
         lambda b: np.greater(b, 1, out=np.empty(1, bool)),
         lambda b: hash(b) > 3,
+        lambda b: b > 3 if getattr(b, "dtype", None) is not None else b < 3,
+        lambda b: b < 3 if hasattr(b, "mask") else b > 3,
+        lambda b: b > 3 if (b > 4) == True else b < 1,  # noqa: E712
+        caught,
+        lambda b: (b > 3) | caught(b),
+        lambda b: abs(b) > 3,
+        lambda b: -b > 3,
+        lambda b: b % 2 == 0,
+        lambda b: b & 1 > 0,
+        lambda b: b in (1, 2),
+        lambda b: round(b) > 1,
+        lambda b: b > "a",
+        lambda b: (b > 3) > (b > 4),
     ],
 )
 def test_what_an_interval_does_not_understand_is_read(predicate: Any) -> None:
