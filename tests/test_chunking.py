@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 import ndzarr
 from ndzarr.chunking import chunk_lengths, shard_lengths, time_axis
@@ -60,6 +60,7 @@ def test_room_is_used(shape: tuple[int, ...], nbytes: int, access: Any) -> None:
 
 
 @given(st.tuples(st.integers(1, 60), st.integers(1, 30), st.integers(1, 30)), st.integers(1, 4000))
+@example((5, 5, 27), 14)
 @settings(max_examples=150, deadline=None)
 def test_balanced(shape: tuple[int, ...], room: int) -> None:
     """A map and a series touch as many chunks within a factor of two, unless no chunk of about that size has this: all are
