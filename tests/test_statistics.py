@@ -88,7 +88,7 @@ def test_it_is_numpy_after_any_writes(data: Any, tmp_path_factory: Any) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_it_is_numpy_after_very_many_writes(data: Any, tmp_path_factory: Any) -> None:
     after_any_writes(data, tmp_path_factory)
@@ -123,7 +123,7 @@ def after_any_writes(data: Any, tmp_path_factory: Any) -> None:
             z[: 1 + a.shape[0] // 2] = a[: 1 + a.shape[0] // 2]
         elif what == "grow":
             new = tuple(n + int(rng.integers(0, 4)) for n in a.shape)
-            grown = np.full(new, z.fill_value, a.dtype)
+            grown = np.full(new, 0 if z.fill_value is None else z.fill_value, a.dtype)
             grown[tuple(slice(0, n) for n in a.shape)] = a
             a = grown
             z.resize(new)
