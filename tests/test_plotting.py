@@ -299,7 +299,7 @@ def test_threads_draw_at_once() -> None:
         st.sampled_from([(1,), (3,), (2, 2), (1, 4), (2, 3)]),
     )
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_values_make_a_picture(a: Any) -> None:
     """Infinities, NaN, the largest numbers and the last dates included; warnings are errors here."""
     picture = ndzarr.quicklook(a)
