@@ -10,7 +10,7 @@ import io
 import math
 import os
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -23,6 +23,8 @@ from ndzarr.imports import import_behind
 from ndzarr.operand import Borders
 
 Masked: TypeAlias = "np.ma.MaskedArray[Any, np.dtype[Any]]"
+#: How a number is told on a scale, as matplotlib asks for it: the number, and which tick it is.
+Tell: TypeAlias = Callable[[float, Any], str]
 
 #: The most that is drawn and decoded by default.
 MAX_PIXELS, MAX_NBYTES = 512 * 512, 1 << 30
@@ -119,20 +121,27 @@ def quicklook(
     bottom. ax: axes of matplotlib to draw in, else in a figure of its own.
 
     Booleans are black and white, complex numbers drawn by magnitude, NaN, infinities and masked elements grey, dates named on
-    the scale. Attributes `long_name` (or `standard_name`) and `units` label the scale. Memory: what is read, a few chunks, and
-    the figure. Raises ArgumentError for what cannot be drawn or when matplotlib is missing, SelectionError and
-    SelectionTypeError for an index that does not fit, and what reading raises. Safe on any thread.
+    the scale. Attributes of CF say what numbers are: `long_name` (or `standard_name`) and `units` label the scale, `_FillValue`
+    and `missing_value` are grey, `scale_factor` and `add_offset` are applied to what is drawn, not to `values`.
+
+    Memory: what is read, a few chunks, and the figure. Raises ArgumentError for what cannot be drawn or when matplotlib is
+    missing, SelectionError and SelectionTypeError for an index that does not fit, and what reading raises. Safe on any thread.
 
     >>> import ndzarr
     >>> z = ndzarr.zeros((10, 2000, 3000), dtype="f4", chunks=(1, 100, 100))
     >>> ndzarr.quicklook(z, 3)
     <ndzarr.Quicklook of array[3, ::4, ::6]: 500 x 500 of float32>
     """
+    if not hasattr(z, "shape") or not hasattr(z, "dtype"):
+        raise ArgumentError(f"cannot draw {z!r}: expected an array, or a view of one", field="z", found=z)
     shape, dtype = tuple(z.shape), np.dtype(z.dtype)
     _check_dtype(dtype, rgb)
     if origin not in ("upper", "lower"):
         raise ArgumentError(f"origin must be 'upper' or 'lower', not {origin!r}", field="origin", found=origin)
-    names = getattr(z, "dimension_names", None)
+    node = z if hasattr(z, "path") else getattr(z, "base", None)  # of a view, the array that it is of
+    attrs = getattr(node, "attrs", None)
+    attrs = attrs if isinstance(attrs, Mapping) else {}
+    names = _names(z, attrs)
     borders: tuple[Borders, ...] = getattr(z, "borders", tuple)()
     chunk = tuple([b.chunk for b in borders])
     seen = look(
@@ -152,13 +161,14 @@ def quicklook(
     owned = ax is None
     if ax is None:
         ax = figure_module.Figure(figsize=_figsize(seen), layout="constrained").add_subplot()
-    node = z if hasattr(z, "path") else getattr(z, "base", None)  # of a view, the array that it is of
-    attrs = getattr(node, "attrs", None)
-    label = _label(attrs if isinstance(attrs, Mapping) else {}, dtype)
+    numbers, tell = _numbers(values)
+    if dtype.kind in "iuf" and not seen.colours:
+        numbers = _unpacked(numbers, attrs)
+    label = _label(attrs, dtype)
     if len(seen.shown) == 1:
-        image = _line(ax, seen, values, label)
+        image = _line(ax, seen, numbers, label, tell)
     else:
-        image = _image(ax, seen, values, label, cmap=cmap, vmin=vmin, vmax=vmax, origin=origin)
+        image = _image(ax, seen, numbers, label, tell, cmap=cmap, vmin=vmin, vmax=vmax, origin=origin)
     ax.set_title(_plain(f"{_name(node)}[{seen}]"), fontsize="medium", parse_math=False)
     return Quicklook(ax, image, seen.index, values, owned=owned)
 
@@ -183,7 +193,7 @@ def _check_dtype(dtype: DType, rgb: bool | None) -> None:
 # ---- from elements to numbers ------------------------------------------------------------------
 
 
-def _numbers(values: NDArray) -> tuple[Masked, Callable[[float, Any], str] | None]:
+def _numbers(values: NDArray) -> tuple[Masked, Tell | None]:
     """What is drawn, masked where there is nothing to draw, and how a number is told where it stands for something else."""
     kind = values.dtype.kind
     hidden = np.ma.getmaskarray(values)
@@ -212,7 +222,24 @@ def _numbers(values: NDArray) -> tuple[Masked, Callable[[float, Any], str] | Non
     return np.ma.array(found, mask=hidden), tell
 
 
-def _dates(values: NDArray, unit: str) -> Callable[[float, Any], str]:
+def _unpacked(numbers: Masked, attrs: Mapping[str, Any]) -> Masked:
+    """The numbers that integers stand for, by the conventions of CF (section 8.1): units on the scale are those of these."""
+
+    def number(key: str) -> float | None:
+        found = attrs.get(key)
+        return found if isinstance(found, (int, float)) and not isinstance(found, bool) else None
+
+    missing = [value for value in (number("_FillValue"), number("missing_value")) if value is not None]
+    if missing:
+        numbers = np.ma.array(numbers.data, mask=numbers.mask | np.isin(numbers.data, missing))
+    scale, offset = number("scale_factor"), number("add_offset")
+    if scale is None and offset is None:
+        return numbers
+    plain = np.where(numbers.mask, 0, numbers.data.astype(np.float64)) * (1 if scale is None else scale)
+    return np.ma.array(plain + (offset or 0), mask=numbers.mask)
+
+
+def _dates(values: NDArray, unit: str) -> Tell:
     """How a number of `unit`s since 1970 is told, no longer than it takes to tell the ends of `values` apart."""
     known = values[~np.isnat(values)]
     dtype = np.dtype(f"M8[{'s' if unit == 'generic' else unit}]")
@@ -266,8 +293,9 @@ def _colours(numbers: Masked) -> NDArray:
 # ---- drawing -----------------------------------------------------------------------------------
 
 
-def _image(ax: Any, seen: Look, values: NDArray, label: str, *, cmap: Any, vmin: Any, vmax: Any, origin: str) -> Any:
-    numbers, tell = _numbers(values)
+def _image(
+    ax: Any, seen: Look, numbers: Masked, label: str, tell: Tell | None, *, cmap: Any, vmin: Any, vmax: Any, origin: str
+) -> Any:
     rows, columns = seen.shown
     top, bottom = _ends(rows)
     left, right = _ends(columns)
@@ -293,8 +321,7 @@ def _image(ax: Any, seen: Look, values: NDArray, label: str, *, cmap: Any, vmin:
     return image
 
 
-def _line(ax: Any, seen: Look, values: NDArray, label: str) -> Any:
-    numbers, tell = _numbers(values)
+def _line(ax: Any, seen: Look, numbers: Masked, label: str, tell: Tell | None) -> Any:
     (elements,) = seen.shown
     heights = np.where(numbers.mask, np.nan, numbers.data)
     (image,) = ax.plot(np.array(elements), heights, marker="." if np.isfinite(heights).sum() < 50 else None)
@@ -339,6 +366,16 @@ def _figsize(seen: Look) -> tuple[float, float]:
     high, wide = _sides(seen)
     drawn = _WIDTH - (0.9 if seen.colours else 2.0)
     return _WIDTH, min(max(drawn * high / wide, _LOWEST), _HIGHEST) + _ROOM
+
+
+def _names(z: Any, attrs: Mapping[str, Any]) -> Sequence[str | None] | None:
+    """Names of the axes; in format 2, which has none, those that xarray keeps in an attribute."""
+    names = getattr(z, "dimension_names", None)
+    if names is None and hasattr(z, "path"):
+        names = attrs.get("_ARRAY_DIMENSIONS")
+    if not isinstance(names, (list, tuple)) or len(names) != len(z.shape):
+        return None
+    return names if all(name is None or isinstance(name, str) for name in names) else None
 
 
 def _name(node: Any) -> str:

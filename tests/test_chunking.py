@@ -139,9 +139,14 @@ def test_sizes_in_every_way_to_make_an_array() -> None:
     z = ndzarr.array(data, chunks=(1, 10, 10))
     assert ndzarr.array(z, access="series", chunks="4kB").chunks == (40, 5, 5)
     assert ndzarr.zeros_like(z, access="maps", chunks="4kB").chunks == (10, 10, 10)
-    turned = ndzarr.convert(z, None, access="series")
-    assert turned.chunks == (40, 10, 10)
-    np.testing.assert_array_equal(turned[:], data)
+    for turned in (
+        ndzarr.convert(z, None, access="series", chunks="4kB"),
+        ndzarr.rechunk(z, None, access="series", chunks="4kB"),
+        ndzarr.rechunk(z, None, access="series", chunks="4kB", max_mem="60kB"),
+    ):
+        assert turned.chunks == (40, 5, 5)
+        np.testing.assert_array_equal(turned[:], data)
+    assert ndzarr.convert(z, None, access="series").chunks == (40, 10, 10)
     assert ndzarr.open_array({}, "w", shape=(40, 10, 10), dtype="i4", chunks="400B", access="maps").chunks == (1, 10, 10)
     assert ndzarr.zeros((40, 10, 10), dtype="i4", chunks="400B", zarr_format=2, access="maps").chunks == (1, 10, 10)
 

@@ -24,8 +24,10 @@ from ndzarr import plugins
 from ndzarr.cli import main, making, places
 from ndzarr.cli.arguments import index, spelled
 from ndzarr.cli.completion import commands
+from ndzarr.cli.failures import named
 from ndzarr.cli.parser import make_parser
 from ndzarr.cli.values import flat, places as labels, text_lines
+from ndzarr.stores.registry import resolve
 
 TOP = Path(__file__).parents[1]
 
@@ -129,6 +131,10 @@ CASES = {
         ("sound.zarr z", r"mean +49.5"), ("nowhere", NOWHERE), ("damaged.zarr z", UNDECODED),
         "store path index shape dtype count nan min max mean std",
     ),
+    "advise": Case(
+        ("sound.zarr z", "sound.zarr.*: .* \\(1 arrays"), ("nowhere", NOWHERE), ("damaged.zarr z", "cannot decode chunk"),
+        "target looked_at complete findings",
+    ),
     "check": Case(
         ("sound.zarr", "OK: no damage found"), ("nowhere", NOWHERE), ("damaged.zarr", "DATA DAMAGED"),
         "ok store path groups arrays chunks nbytes seconds decoded repair totals left findings",
@@ -157,21 +163,29 @@ CASES = {
 
 
 @pytest.fixture
-def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stores(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory, which is the current one, with a sound store and a damaged one, and .npy files."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    root = ndzarr.create_group("sound.zarr", attributes={"title": "x"})
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `stores` is a copy of."""
+    path = tmp_path_factory.mktemp("made")
+    root = ndzarr.create_group(path / "sound.zarr", attributes={"title": "x"})
     z = root.create_array("z", shape=(10, 10), chunks=(5, 5), dtype="i2", fill_value=0)
     z[...] = np.arange(100).reshape(10, 10)
     root.create_array("g/s", shape=(12,), chunks=(2,), shards=(6,), dtype="i2", fill_value=0)[...] = np.arange(1, 13)
-    ndzarr.copy(root, "damaged.zarr")
-    ndzarr.create_array("damaged.zarr", path="m", shape=(3,), dtype="i4")
+    ndzarr.copy(root, path / "damaged.zarr")
+    ndzarr.create_array(path / "damaged.zarr", path="m", shape=(3,), dtype="i4")
     for name, data in {"z/c/0/0": b"\x28garbage", "g/s/c/0": b"no index here", "m/zarr.json": b"{"}.items():
-        (tmp_path / "damaged.zarr" / name).write_bytes(data)
-    np.save("rows.npy", np.arange(30, dtype="i2").reshape(3, 10))
-    (tmp_path / "cut.npy").write_bytes((tmp_path / "rows.npy").read_bytes()[:-7])
-    return tmp_path
+        (path / "damaged.zarr" / name).write_bytes(data)
+    np.save(path / "rows.npy", np.arange(30, dtype="i2").reshape(3, 10))
+    (path / "cut.npy").write_bytes((path / "rows.npy").read_bytes()[:-7])
+    return path
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -470,6 +484,30 @@ def test_info_of_a_group(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("stores")
+def test_a_store_that_cannot_be_listed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise ndzarr.StoreError("no listing here")
+
+    monkeypatch.setattr(ndzarr.LocalStore, "list", refuse)
+    status, out, err = run(capsys, "info", "sound.zarr", "z")
+    assert (status, err) == (0, "")
+    assert rows_of(out)["stored"] == "unknown, since the store cannot be listed"
+    assert json.loads(run(capsys, "info", "sound.zarr", "z", "--json")[1])["nbytes_stored"] is None
+    assert run(capsys, "ls", "-l", "sound.zarr", "z")[1].split()[-2:] == ["?", "zstd"]
+
+
+def test_a_url_is_not_shown_as_it_was_typed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """It may hold a password."""
+    assert named("postgresql://me:secret@host/db", "postgresql://host/db") == "postgresql://host/db"
+    assert (named("postgresql://me:secret@host/db"), named("my data.zarr")) == ("STORE", "'my data.zarr'")
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    ndzarr.create_group(url).create_array("z", shape=(3,), dtype="i4")
+    resolve(url, "a").set("z/zarr.json", b"{")
+    check_line(run(capsys, "tree", url)[2], "`ndzarr check STORE` says why")
+    check_line(run(capsys, "info", f"{url}?table=zarr", "x")[2], r"`ndzarr ls -r sqlite://\S*table=zarr` lists what is there")
+
+
+@pytest.mark.usefixtures("stores")
 def test_tree(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "tree", "sound.zarr")[1].splitlines() == [
         "/",
@@ -482,6 +520,16 @@ def test_tree(capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(run(capsys, "tree", "sound.zarr", "--json")[1])
     assert document["members"]["g"]["members"]["s"]["shards"] == [6]
     assert "members" not in document["members"]["z"]
+
+
+@pytest.mark.usefixtures("stores")
+def test_an_output_that_has_not_all_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert main(["tree", "sound.zarr"]) == 0
+    assert out.buffer.getvalue().splitlines()[0] == b"/"
+    assert b"\\u2514\\u2500\\u2500 z" in out.buffer.getvalue()
+    assert out.errors == "strict"
 
 
 @pytest.mark.usefixtures("stores")
@@ -604,7 +652,6 @@ def test_head_and_dump_read_what_they_print(capsys: pytest.CaptureFixture[str], 
         seen.append(ndzarr.RecordingStore(resolve(*arguments, **options)))
         return seen[-1]
 
-    resolve = places.resolve
     monkeypatch.setattr(places, "resolve", recorded)
     ndzarr.array(np.arange(10_000).reshape(100, 100), store="a.zarr", chunks=(10, 10))
     for arguments, chunks in (
@@ -722,6 +769,20 @@ def test_stats_of_odd_arrays(capsys: pytest.CaptureFixture[str], data: Any, want
     assert tuple(found[name] for name in ("count", "nan", "min", "max", "mean"))[:4] == want[:4]
     assert found["mean"] == (pytest.approx(want[4], abs=1) if isinstance(want[4], float) else want[4])
     assert run(capsys, "stats", "a.zarr")[0] == 0
+
+
+@pytest.mark.usefixtures("stores")
+def test_stats_that_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "kept        statistics of 4 chunks" in run(capsys, "stats", "sound.zarr", "z", "--collect")[1]
+    assert ndzarr.open_array("sound.zarr", path="z").statistics.complete
+    document = json.loads(run(capsys, "stats", "sound.zarr", "z", "--collect", "--json")[1])
+    assert (document["chunks_known"], document["max"]) == (4, 99)
+    store = ndzarr.RecordingStore(ndzarr.LocalStore("sound.zarr"))
+    ndzarr.open_array(store, path="z")[0, 0]
+    store.save("trace.json")
+    assert "(2 arrays, 2 requests)" in run(capsys, "advise", "sound.zarr", "--trace", "trace.json")[1]
+    assert json.loads(run(capsys, "advise", "sound.zarr", "--trace", "trace.json", "--json")[1])["looked_at"]["requests"] > 0
+    check_line(run(capsys, "advise", "sound.zarr", "--trace", "nowhere.json")[2], "nowhere.json")
 
 
 @pytest.mark.usefixtures("stores")

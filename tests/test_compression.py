@@ -66,6 +66,11 @@ def check(x: np.ndarray, y: np.ndarray, *, max_abs: Any = None, max_rel: Any = N
     a, b = x[finite], y[finite]
     assert np.isfinite(b).all()
     if x.dtype.kind in "iu":
+        if x.dtype.itemsize < 8:  # exact
+            a, b = a.astype("i8"), b.astype("i8")
+            assert max_abs is None or (np.abs(a - b) <= max_abs).all()
+            assert max_rel is None or (np.abs(a - b) <= max_rel * np.abs(a)).all()
+            return
         a, b = a.astype(object), b.astype(object)
         if max_abs is not None and a.size:
             assert abs(a - b).max() <= max_abs
@@ -136,7 +141,7 @@ DTYPES = ["f2", "f4", "f8", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8"]
 
 
 @given(st.data(), st.sampled_from(DTYPES), st.sampled_from([2, 3]))
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_array(data: st.DataObject, kind: str, zarr_format: int) -> None:
     dtype = np.dtype(kind)
     x = data.draw(hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=9), fill=st.nothing()))
@@ -154,7 +159,7 @@ def test_any_array(data: st.DataObject, kind: str, zarr_format: int) -> None:
 
 
 @given(st.sampled_from(["f4", "f8"]), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_bound_is_exact(kind: str, data: st.DataObject) -> None:
     """The judge against fractions: what it lets pass is within the bound, and what is well within passes."""
     width = 8 * np.dtype(kind).itemsize
@@ -177,6 +182,17 @@ def test_bound_is_exact(kind: str, data: st.DataObject) -> None:
         assert error <= allowed
     elif allowed > Fraction(2.0**-900) and error < Fraction(most) / 2:
         assert error > allowed * Fraction(999, 1000)
+
+
+def test_bound_is_held_where_it_cannot_be_written_down() -> None:
+    """0.1 is no float32, and the nearest one is larger; a share of the smallest number there is, is rounded to all of it."""
+    zero, tenth = np.zeros(1, "f4"), np.full(1, 0.1, "f4")
+    assert not Bound(np.dtype("f4"), max_abs=0.1).kept(zero, tenth)[0]
+    assert Bound(np.dtype("f4"), max_abs=0.1).kept(zero, np.nextafter(tenth, zero))[0]
+    assert not Bound(np.dtype("f8"), max_rel=0.6).kept(np.full(1, 5e-324), np.zeros(1))[0]
+    # 1 + 2**-60 rounds to 1 in float64, and is more than 1.
+    assert not Bound(np.dtype("f8"), max_abs=1).kept(np.ones(1), np.full(1, -(2.0**-60)))[0]
+    assert Bound(np.dtype("f8"), max_abs=1).kept(np.ones(1), np.full(1, 2.0**-60))[0]
 
 
 def test_whole_numbers_at_their_limits() -> None:
@@ -305,8 +321,10 @@ def test_everything_but_the_values_is_kept(tmp_path: Path) -> None:
     check(x[3:9, ::2], part[:], max_abs=0.01)
     with pytest.raises(ndzarr.ArgumentError, match="one lies in the other"):
         ndzarr.compress(src, tmp_path / "src.zarr", max_abs=1, overwrite=True)
+    counted = ndzarr.RecordingStore(src.store)
     with pytest.raises(ndzarr.NodeExistsError):
-        ndzarr.compress(src, tmp_path / "dst.zarr", path="a/b", max_abs=1)
+        ndzarr.compress(ndzarr.open(counted), tmp_path / "dst.zarr", path="a/b", max_abs=1)
+    assert not [r for r in counted.records if "/c/" in f"/{r.key}"]  # before anything is read
 
 
 def test_chunks_of_fill_values_stay_away() -> None:
@@ -325,6 +343,20 @@ def test_lossless_for_what_cannot_be_rounded(kind: str) -> None:
     z = ndzarr.compress(x)
     np.testing.assert_array_equal(z[:], x)
     assert z.attrs[RECORD]["measured"]["max_abs"] == 0
+
+
+def test_structures_and_chunks_of_different_lengths() -> None:
+    records = np.zeros(1003, [("a", "i4"), ("b", "f8")])
+    records["a"] = np.arange(1003)
+    for version in (2, 3):
+        np.testing.assert_array_equal(ndzarr.compress(records, chunks=100, zarr_format=version)[:], records)
+    x = climate()[0]
+    z = ndzarr.compress(x, max_abs=0.01, chunks=[[30, 60], 50])
+    assert z.chunks == ((30, 60), 50)
+    check(x, z[:], max_abs=0.01)
+    z = ndzarr.compress(x, max_abs=0.01, chunks=10, shards=[[30, 60], 90])
+    assert z.shards == ((30, 60), 90)
+    check(x, z[:], max_abs=0.01)
 
 
 def test_big_endian_and_columns_first() -> None:
@@ -349,10 +381,10 @@ def test_progress_counts_objects() -> None:
 
 
 def test_memory_is_bounded(record_property: Any) -> None:
-    """A source of 64 MiB that is made as it is read."""
+    """A source of 40 MiB that is made as it is read."""
 
     class Made:
-        shape, dtype = (64, 512, 512), np.dtype("f4")
+        shape, dtype = (40, 512, 512), np.dtype("f4")
 
         def __getitem__(self, box: Any) -> np.ndarray:
             t, y, x = np.ogrid[box]
@@ -366,8 +398,8 @@ def test_memory_is_bounded(record_property: Any) -> None:
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
-    record_property("count: MiB of memory that compressing 64 MiB takes", peak >> 20)
-    assert peak < 28 << 20
+    record_property("count: MiB of memory that compressing 40 MiB takes", peak >> 20)
+    assert peak < 20 << 20
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 #: What is there; what is then done. A second name stands for a step that happens as a whole or not at all.
 STEPS: dict[str, tuple[str, str]] = {
     "chunk": ("z = create(path='a')", "z[:2] = data[:2]"),
@@ -47,8 +49,6 @@ import numpy as np
 import ndzarr
 from ndzarr.keys import TEMP_PREFIX
 from tests.snapshots import between, read, same
-
-pytestmark = pytest.mark.once
 
 folder, kind, steps, whole, cols, every = sys.argv[1], sys.argv[2], *map(json.loads, sys.argv[3:])
 place, filler = folder + "/root", folder + "/filler"

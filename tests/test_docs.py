@@ -20,18 +20,21 @@ TOP = Path(__file__).parents[1]
 PAGES = sorted([TOP / "README.md", *(p for p in TOP.joinpath("docs").rglob("*.md") if "_build" not in p.parts)])
 REFERENCE = TOP.joinpath("docs/api.md").read_text(encoding="utf-8")
 #: Public names without an example of their own, and where there is one.
+RECORDS = (
+    "Advice CacheInfo CodecInfo Difference Explanation Finding Options Quicklook Recorded Report Requests Statistics StoreInfo "
+    "Transfer WritePlan"
+).split()
 ELSEWHERE = {
     **dict.fromkeys(["ones", "empty", "empty_like", "full_like", "ones_like", "zeros_like"], "as `zeros` and `full`"),
-    **dict.fromkeys(["Advice", "CacheInfo", "CodecInfo", "Difference", "Explanation", "Finding", "Options", "Quicklook",
-                     "Recorded", "Report", "Requests", "Statistics", "StoreInfo", "Transfer", "WritePlan"], "a record: what returns it has one"),
+    **dict.fromkeys(RECORDS, "a record: what returns it has one"),
     **dict.fromkeys(["FsspecStore", "GridFSStore", "ObjectStore", "ZarrPythonStore"], "needs a server or another library"),
-    "ReplayStore": "docs/stores/around.md, since it takes a file to replay",
     "move": "as `copy`",
     "consolidate": "docs/groups.md",
     "LocalStore": "docs/quickstart.md, as every path",
-    "ZipStore": "docs/quickstart.md",
-    "Store": "abstract: docs/contributing.md has a whole store",
-}  # fmt: skip
+    "ZipStore": "docs/stores/zip.md",
+    "ReplayStore": "docs/stores/around.md, since it takes a file to replay",
+    "Store": "abstract: docs/stores/own.md has a whole store",
+}
 
 
 def prose(path: Path) -> str:

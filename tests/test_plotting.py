@@ -56,6 +56,12 @@ def test_values_labels_and_places() -> None:
     assert upside_down[2] < upside_down[3]
 
 
+def test_names_of_axes_in_format_2() -> None:
+    for names, label in ((["y", "x"], "x"), (["y"], "axis 1"), (["y", 3], "axis 1"), ("yx", "axis 1"), (None, "axis 1")):
+        z = ndzarr.create_array(shape=(3, 4), dtype="i1", zarr_format=2, attributes={"_ARRAY_DIMENSIONS": names})
+        assert z.plot().axes.get_xlabel() == label
+
+
 def test_a_line() -> None:
     a = np.arange(100.0)
     a[30] = np.nan
@@ -164,6 +170,18 @@ def test_scales_name_what_numbers_stand_for() -> None:
     assert stored(np.eye(3) * 1j).plot().figure.axes[-1].get_ylabel() == "magnitude"
 
 
+def test_packed_numbers_are_drawn_as_what_they_stand_for() -> None:
+    packed = {"scale_factor": 0.5, "add_offset": 10, "_FillValue": -1, "units": "K"}
+    picture = stored(np.array([[0, 2], [-1, 4]], "i2"), attributes=packed).plot()
+    assert shown(picture).tolist() == [[10, 11], [None, 12]]
+    assert picture.values.tolist() == [[0, 2], [-1, 4]]
+    line = stored(np.array([0, 2, -1], "i2"), attributes=packed).plot()
+    np.testing.assert_array_equal(line.image.get_ydata(), [10, 11, np.nan])
+    # What xarray and strangers may have there instead of numbers.
+    odd = {"scale_factor": "x", "add_offset": None, "_FillValue": "AAAAAAAA+H8=", "missing_value": [1]}
+    assert shown(stored(np.array([[1.0, 2], [3, 4]]), attributes=odd).plot()).tolist() == [[1, 2], [3, 4]]
+
+
 def test_pixels_in_colour() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), "u1")
     picture = stored(pixels).plot()
@@ -185,6 +203,9 @@ def test_views_and_arrays_in_memory() -> None:
     assert view.figure.axes[-1].get_ylabel() == "[s]"
     np.testing.assert_array_equal(shown(z.lazy[[3, 1, 1]].plot()), a[[3, 1, 1]])
     np.testing.assert_array_equal(shown(ndzarr.quicklook(a)), a)
+    named = ndzarr.create_array(shape=(3, 4, 5), dtype="i1", dimension_names=("t", "y", "x"))
+    turned = np.transpose(named.lazy[1]).plot()
+    assert (turned.axes.get_ylabel(), turned.axes.get_xlabel()) == ("x", "y")
     pair = ndzarr.create_array(shape=(4, 4), dtype=[("a", "i4"), ("b", "f8")])
     with pytest.raises(ndzarr.ArgumentError, match=r"z\.lazy\['a'\]"):
         pair.plot()
@@ -205,6 +226,10 @@ def test_arguments() -> None:
     z = stored(np.eye(5))
     with pytest.raises(ndzarr.ArgumentError, match="'nosuch'"):
         z.plot(cmap="nosuch")
+    with pytest.raises(ndzarr.ArgumentError, match="expected an array"):
+        ndzarr.quicklook("ocean.zarr")
+    with pytest.raises(ndzarr.ArgumentError, match="expected an array"):
+        ndzarr.quicklook(ndzarr.create_group())
     with pytest.raises(ndzarr.ArgumentError, match="origin"):
         z.plot(origin="left")
     with pytest.raises(ndzarr.ArgumentError, match="real numbers"):

@@ -72,7 +72,10 @@ class Terminal:
 
 TERMINALS = {
     "demo": Terminal(("python -m ndzarr demo",), columns=100),
-    "info": Terminal(("ndzarr info ocean.zarr/surface/sst", "ndzarr tree ocean.zarr"), columns=90),
+    "progress": Terminal(
+        ("ndzarr rechunk ocean.zarr series.zarr --node surface/sst --chunks 365,20,20",), columns=90, share=0.6
+    ),
+    "info": Terminal(("ndzarr info ocean.zarr surface/sst", "ndzarr tree ocean.zarr"), columns=90),
 }
 
 

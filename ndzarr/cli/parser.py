@@ -232,6 +232,11 @@ def _knowing(commands: Commands) -> None:
     )
     _store(command)
     command.add_argument("-i", "--index", metavar="INDEX", type=arguments.index, default=..., help="such as '[10:20, ::2]'")
+    command.add_argument(
+        "--collect",
+        action="store_true",
+        help="keep what each chunk holds beside the array, so that np.max and its like skip chunks",
+    )
 
     more = "As diff(1): 0 where they are the same, 1 where they differ, 2 where that could not be found out."
     command = commands.add(
@@ -257,6 +262,12 @@ def _knowing(commands: Commands) -> None:
     _store(command)
     command.add_argument("--repair", action="store_true", help="tidy up, and set aside what is damaged; deletes no data")
     command.add_argument("--no-decode", action="store_true", help="look at sizes and documents, and decode nothing")
+
+    more = "Looks at the metadata, the sizes of some objects and some chunks; changes nothing."
+    command = commands.add("advise", "advice:advise", "what would make a store smaller, or its reads cheaper", more=more)
+    _store(command)
+    command.add_argument("--trace", metavar="FILE", help="what RecordingStore.save wrote; advice is then about the reads in it")
+    command.add_argument("--sample", metavar="SIZE", default="4MiB", help="so much of each array; default: 4MiB")
 
     more = "Writes a copy of what it reads to a temporary directory, or where --write-to says, and removes it again."
     command = commands.add("bench", "bench:bench", "how fast this machine reads and writes an array", more=more, quiet=True)

@@ -27,7 +27,7 @@ _ORDERED, _NUMBERS = "biufmM", "biufc"
 
 def stats(given: argparse.Namespace) -> int:
     """Count, NaNs, least, largest, mean and standard deviation."""
-    with opened_array(given) as z:
+    with opened_array(given, "r+" if given.collect else "r") as z:
         view = z.lazy[given.index]
         if view.dtype.kind not in _ORDERED + _NUMBERS:
             raise ArgumentError(
@@ -35,12 +35,15 @@ def stats(given: argparse.Namespace) -> int:
             )
         with config.options(progress=shows_progress(given)):
             found = summary(view)
+        kept = None
+        if given.collect:
+            kept = int(z.collect_statistics(progress=shows_progress(given)).known.sum())
         if given.json:
             index = arguments.spelled(given.index)
-            about = {"store": z.store.url, "path": z.path, "index": index, "shape": list(view.shape)}
-            print_json(
-                {**about, "dtype": display.format_dtype(z.dtype), **{name: plain(value) for name, value in found.items()}}
-            )
+            about: dict[str, Any] = {"store": z.store.url, "path": z.path, "index": index, "shape": list(view.shape)}
+            about["dtype"] = display.format_dtype(z.dtype)
+            told = {name: plain(value) for name, value in found.items()}
+            print_json({**about, **told, **({} if kept is None else {"chunks_known": kept})})
             return 0
         rows = [("array", f"{z.path or '/'} {z.shape} {display.format_dtype(z.dtype)}")]
         if given.index is not ...:
@@ -48,6 +51,8 @@ def stats(given: argparse.Namespace) -> int:
         rows.append(("values", f"{found['count']:,}" + (f", and {found['nan']:,} NaN" if found["nan"] else "")))
         names = {"min": "least", "max": "largest", "mean": "mean", "std": "std"}
         rows += [(names[name], str(found[name])) for name in names if found[name] is not None]
+        if kept is not None:
+            rows.append(("kept", f"statistics of {kept:,} chunks"))
         print_rows([*rows, *(header.stored_rows(z) if given.index is ... else [])], Style(given))
     return 0
 

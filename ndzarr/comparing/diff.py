@@ -73,7 +73,7 @@ def diff(
     >>> b = ndzarr.array(a, chunks=(2, 2))
     >>> b[1, 1:3] = 7
     >>> print(ndzarr.diff(a, b))
-    different: an array in memory and memory:... (1 arrays, 12 elements)
+    different: an array in memory and memory:... (1 array, 12 elements)
       /: values: 2 of 12 differ, by up to 2
           [1, 1:3] 2 differ, by up to 2
     """

@@ -99,7 +99,8 @@ class Difference:
 
     def __str__(self) -> str:
         verdict = "identical" if self.identical else "the same, stored otherwise" if self.same else "different"
-        head = f"{verdict}: {self.a} and {self.b} ({self.arrays:,} arrays, {self.elements:,} elements)"
+        arrays = f"{self.arrays:,} array{'' if self.arrays == 1 else 's'}"
+        head = f"{verdict}: {self.a} and {self.b} ({arrays}, {self.elements:,} elements)"
         return "\n".join([head, *(f"  {line}" for item in self.items for line in str(item).split("\n"))])
 
 

@@ -79,11 +79,15 @@ class Bound:
             same = x == y
             if not self.whole:
                 same |= np.isnan(x) & np.isnan(y)
-            error, rest = _difference(x, y)
+            error = _error(x, y)
             kept = np.ones(same.shape, np.bool_)
             absolute, relative = self.absolute, self.relative
             if absolute is not None:
-                kept &= (error < absolute) | ((error == absolute) & (rest <= 0))
+                kept &= error <= absolute
+                # Of those at the bound itself, what float64 rounded off decides.
+                at = error == absolute
+                if at.any():
+                    kept[at] = _rest(x[at], y[at]) <= 0
             if relative is not None:
                 limit = relative * _magnitude(x)
                 kept &= (error <= limit) & (limit >= _SMALL) & np.isfinite(error)  # both may be too large to tell
@@ -102,17 +106,28 @@ def _alike(x: NDArray, y: NDArray) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _difference(x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
-    """`|x - y|`, and what is to be added to it for the exact value."""
+def _error(x: NDArray, y: NDArray) -> NDArray:
+    """`|x - y|`: of integers exactly, of floats in float64."""
     if x.dtype.kind in "iu":
         unsigned = np.dtype(f"u{x.dtype.itemsize}")
-        error = np.where(x > y, x.view(unsigned) - y.view(unsigned), y.view(unsigned) - x.view(unsigned))
-        return error, np.zeros((), np.int8)
+        a, b = x.view(unsigned), y.view(unsigned)
+        whole: NDArray = np.where(x > y, a - b, b - a)
+        return whole
+    error: NDArray = x.astype(np.float64)
+    error -= y
+    np.abs(error, out=error)
+    return error
+
+
+def _rest(x: NDArray, y: NDArray) -> NDArray:
+    """What is to be added to `|x - y|`, as float64 has it, for the exact value."""
+    if x.dtype.kind in "iu":
+        return np.zeros(x.shape, np.int8)
     a, b = x.astype(np.float64), y.astype(np.float64)
     difference = a - b
     back = difference - a
     rest = (a - (difference - back)) - (b + back)
-    return np.abs(difference), np.where(difference < 0, -rest, rest)
+    return np.where(difference < 0, -rest, rest)
 
 
 def _magnitude(x: NDArray) -> NDArray:
@@ -136,19 +151,23 @@ class Measured:
         self.elements += x.size
         if x.dtype.kind not in "iuf" or not x.size:
             return
+        x, y = x.reshape(-1), y.reshape(-1)
         with np.errstate(all="ignore"):
-            finite = np.isfinite(x)
-            if not finite.all():
-                self.nonfinite += int(x.size - np.count_nonzero(finite))
-                x, y = x[finite], y[finite]
-            differ = x != y
-            if not differ.any():
+            error = _error(x, y)
+            if x.dtype.kind == "f":
+                finite = np.isfinite(x)
+                count = int(np.count_nonzero(finite))
+                if count < x.size:
+                    self.nonfinite += x.size - count
+                    error[~finite] = 0
+            most = error.max()
+            if not most:
                 return
-            x, y = x[differ], y[differ]
-            error, magnitude = _difference(x, y)[0], _magnitude(x)
-            share = error[magnitude > 0] / magnitude[magnitude > 0]
-        self.max_abs = max(self.max_abs, error.max().item())
-        self.max_rel = max(self.max_rel, float(share.max(initial=0.0)))
+            share = _magnitude(x)
+            np.divide(error, share, out=share, where=error > 0)
+            share[(error == 0) | np.isinf(share) & (x == 0)] = 0
+        self.max_abs = max(self.max_abs, most.item())
+        self.max_rel = max(self.max_rel, float(share.max()))
 
     def join(self, other: Measured) -> None:
         """Take up what another one has met."""

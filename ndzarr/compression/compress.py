@@ -19,7 +19,7 @@ from ndzarr.compression.bound import Bound, Measured, bound_argument
 from ndzarr.compression.candidates import Candidate, Seen, coding, lossless, rounded, seen_in
 from ndzarr.compression.information import LEVEL, information_of
 from ndzarr.compression.sample import Trial, blocks_of, has_casts, tried
-from ndzarr.creation import ARRAY_KEYWORDS, format_for, new_array, planned_array
+from ndzarr.creation import ARRAY_KEYWORDS, check_free, format_for, new_array, planned_array
 from ndzarr.crew import CREW_FROM_NS, share
 from ndzarr.errors import ArgumentError, CorruptChunkError
 from ndzarr.formats.transfer import arguments_for
@@ -183,6 +183,7 @@ class _Work:
         extras: bool,
     ) -> _Work:
         asked = _arguments(source, store, path, create)
+        check_free(store, path, asked["zarr_format"], overwrite=bool(create.get("overwrite")))  # before all the work
         plan = planned_array(store, path, **asked)  # for the grid
         lengths = tuple(axis.size(0) for axis in plan._engine.layout.grid.axes)
         max_abs, max_rel, keep_bits = bounds
@@ -366,7 +367,8 @@ class _Writer:
         pipeline = cell.pipeline if cell.shard is None else cell.shard.pipeline
         for spot in [coords] if cell.shard is None else _inside(layout.grid, box):
             place = _box(layout.grid, spot)
-            piece = values[tuple([slice(p.start - b.start, p.stop - b.start) for p, b in zip(place, box, strict=True)])]
+            within = tuple([slice(p.start - b.start, p.stop - b.start) for p, b in zip(place, box, strict=True)])
+            piece = values[within or ...]  # `values[()]` of no axes would be a scalar
             data = self._chunk(spot, piece, pipeline, measured)
             if data is not None:
                 chunks[spot] = data
@@ -380,14 +382,15 @@ class _Writer:
         """The bytes of one chunk, which were decoded again and compared; None for one that is left out."""
         layout, spec = self.array._engine.layout, pipeline.chunk
         given = values if self.candidate.rounding is None else self.candidate.rounding(values)
-        inside = tuple([slice(0, n) for n in values.shape])
+        inside = tuple([slice(0, n) for n in values.shape]) or ...
         if values.shape != spec.shape:  # at the edge
             whole = np.full(spec.shape, layout.fill, spec.dtype)
             whole[inside] = given
             given = whole
         try:
-            data = self.array._engine.chunks.pack(pipeline, given, config.current())
-            back = given[inside] if data is None else pipeline.decode(data)[inside]
+            with np.errstate(all="ignore"):  # what overflows shows below
+                data = self.array._engine.chunks.pack(pipeline, given, config.current())
+                back = given[inside] if data is None else pipeline.decode(data)[inside]
         except (ArgumentError, CorruptChunkError) as error:
             raise _BrokenError(f"chunk {spot}: {error}") from error
         if not self.bound.kept(values, back).all():

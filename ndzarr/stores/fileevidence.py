@@ -26,7 +26,9 @@ _LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "tmpfs", "zfs", "f2f
 AFTER_S = 0.1
 _AFTER_NS, _AFTER_COARSE_NS = int(AFTER_S * 1e9), 2_500_000_000
 
-_kinds: dict[int, bool] = {}
+#: What the table of mounts said of a device is kept so long: another file system may get the number of one that is gone.
+_KEPT_S = 10.0
+_kinds: dict[int, tuple[bool, float]] = {}
 
 
 def file_evidence(prefix: str, keys: Sequence[str]) -> list[str | None]:
@@ -37,7 +39,7 @@ def file_evidence(prefix: str, keys: Sequence[str]) -> list[str | None]:
         try:
             info = os.stat(prefix + check_key(key))
         except (FileNotFoundError, NotADirectoryError):
-            found.append(ABSENT if _is_local_folder(prefix) else None)
+            found.append(ABSENT if _is_local_above(prefix + key) else None)
             continue
         except OSError:
             found.append(None)
@@ -48,19 +50,26 @@ def file_evidence(prefix: str, keys: Sequence[str]) -> list[str | None]:
     return found
 
 
-def _is_local_folder(prefix: str) -> bool:
-    try:
-        return _is_local(os.stat(prefix).st_dev)
-    except OSError:
-        return False
+def _is_local_above(path: str) -> bool:
+    """The same of the nearest directory above `path` that is there: a network file system may not know yet what is there."""
+    while True:
+        above = os.path.dirname(path)
+        try:
+            return _is_local(os.stat(above).st_dev)
+        except (FileNotFoundError, NotADirectoryError):
+            if above == path:
+                return False
+            path = above
+        except OSError:
+            return False
 
 
 def _is_local(dev: int) -> bool:
-    """Whether a device is one whose stamps can be relied on; looked up once, in Linux' table of mounts."""
+    """Whether a device is one whose stamps can be relied on, by Linux' table of mounts."""
     known = _kinds.get(dev)
-    if known is None:
-        known = _kinds[dev] = _looked_up(dev)
-    return known
+    if known is None or time.monotonic() - known[1] > _KEPT_S:
+        known = _kinds[dev] = _looked_up(dev), time.monotonic()
+    return known[0]
 
 
 def _looked_up(dev: int) -> bool:
