@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import ndzarr
 
 project = "ndzarr"
@@ -21,11 +24,15 @@ nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_execution_timeout = 120
 nb_merge_streams = True
+# Cells run in a directory of their own; two pages import what they show.
+os.environ["NDZARR_EXAMPLES"] = str(Path(__file__).parent / "examples")
 
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 python_maximum_signature_line_length = 100
+default_role = "literal"  # docstrings write code as Markdown does
+smartquotes = False  # nor curly quotes around what is typed
 
 html_theme = "pydata_sphinx_theme"
 html_title = "ndzarr"

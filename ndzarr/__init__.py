@@ -14,8 +14,13 @@ _HOME = {
         "array consolidate copy create create_array create_group delete empty empty_like full full_like load move ones "
         "ones_like open open_array open_group save tree zeros zeros_like"
     ),
+    "ndzarr.advising.advice": "Advice",
+    "ndzarr.advising.advise": "advise",
     "ndzarr.checking.check": "check",
     "ndzarr.checking.report": "Finding Report",
+    "ndzarr.comparing.diff": "diff",
+    "ndzarr.comparing.difference": "Difference",
+    "ndzarr.compression.compress": "compress",
     "ndzarr.conversion": "convert",
     "ndzarr.dask_writing": "from_dask",
     "ndzarr.writeplan": "WritePlan plan_write",
@@ -31,6 +36,7 @@ _HOME = {
     "ndzarr.group": "Group",
     "ndzarr.lazyview": "LazyView",
     "ndzarr.rechunking.rechunk": "rechunk",
+    "ndzarr.plotting": "Quicklook quicklook",
     "ndzarr.relocation": "Transfer",
     "ndzarr.stores.base": "Store",
     "ndzarr.stores.cached": "CacheInfo CachedStore",
@@ -49,6 +55,7 @@ _HOME = {
     "ndzarr.stores.sql": "SQLStore",
     "ndzarr.stores.zarr_python": "ZarrPythonStore",
     "ndzarr.stores.zip": "ZipStore",
+    "ndzarr.statistics.told": "Statistics",
     "ndzarr.stream_writing": "write_stream",
     "ndzarr.transactions": "transaction",
 }
@@ -59,6 +66,8 @@ _PACKAGES = ("codecs", "stores")
 __all__ = [*sorted([*_MODULE_OF, *_PACKAGES]), "__version__"]
 
 if TYPE_CHECKING:  # type checkers do not run __getattr__
+    from ndzarr.advising.advice import Advice as Advice
+    from ndzarr.advising.advise import advise as advise
     from ndzarr.api import (
         array as array,
         consolidate as consolidate,
@@ -91,6 +100,9 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
         register_codec as register_codec,
         unregister_codec as unregister_codec,
     )
+    from ndzarr.comparing.diff import diff as diff
+    from ndzarr.comparing.difference import Difference as Difference
+    from ndzarr.compression.compress import compress as compress
     from ndzarr.config import Options as Options, options as options
     from ndzarr.conversion import convert as convert
     from ndzarr.dask_writing import from_dask as from_dask
@@ -117,8 +129,10 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     from ndzarr.explain import Explanation as Explanation
     from ndzarr.group import Group as Group
     from ndzarr.lazyview import LazyView as LazyView
+    from ndzarr.plotting import Quicklook as Quicklook, quicklook as quicklook
     from ndzarr.rechunking.rechunk import rechunk as rechunk
     from ndzarr.relocation import Transfer as Transfer
+    from ndzarr.statistics.told import Statistics as Statistics
     from ndzarr.stores.base import Store as Store
     from ndzarr.stores.cached import CachedStore as CachedStore, CacheInfo as CacheInfo
     from ndzarr.stores.fault import FaultStore as FaultStore

@@ -130,6 +130,11 @@ def create_group(
 
     members: a nested mapping of what is to be in it, see `Group.create_hierarchy`. zarr_format: 2 or 3; None is that of the
     nearest group above, else 3. chunk_cache: see `open`.
+
+    >>> import ndzarr
+    >>> g = ndzarr.create_group(attributes={"title": "ocean"})
+    >>> g.create_array("sst", shape=(4, 6), dtype="f4").shape
+    (4, 6)
     """
     cache = cache_of(chunk_cache)
     opened = resolve(store, "a", **store_options)
@@ -161,6 +166,11 @@ def open(
     number or a text such as "256MiB"; None keeps none. A group's is shared by all that is opened through it.
 
     Raises NodeNotFoundError when nothing is there, MetadataError when what is there cannot be understood.
+
+    >>> import ndzarr
+    >>> store = ndzarr.create_array(ndzarr.MemoryStore(), shape=3).store
+    >>> ndzarr.open(store).shape
+    (3,)
     """
     _check_mode(mode)
     if mode in ("w", "w-"):
@@ -196,6 +206,13 @@ def open_array(
 
     "r" and "r+" need it to exist, "a" creates it if there is none, "w" replaces what is there, "w-" refuses to.
     chunk_cache: see `open`. Raises NodeNotFoundError, NodeExistsError, or ArgumentError if a group is there.
+
+    >>> import ndzarr
+    >>> store = ndzarr.array([1, 2, 3]).store
+    >>> z = ndzarr.open_array(store, mode="r+")
+    >>> z[0] = 9
+    >>> ndzarr.open_array(store)[:]
+    array([9, 2, 3])
     """
     _check_mode(mode)
     cache = cache_of(chunk_cache)
@@ -236,7 +253,13 @@ def open_group(
     **store_options: Any,
 ) -> Group:
     """The group at `path`; modes "a", "w" and "w-" create it. See `open_array` for the modes and errors, and `open` for
-    `consolidated` and `chunk_cache`."""
+    `consolidated` and `chunk_cache`.
+
+    >>> import ndzarr
+    >>> g = ndzarr.open_group(ndzarr.MemoryStore(), mode="a", attributes={"title": "ocean"})
+    >>> g.attrs["title"]
+    'ocean'
+    """
     _check_mode(mode)
     cache = cache_of(chunk_cache)
     store, path = located(store, path)
@@ -300,13 +323,24 @@ def empty(shape: Any, *, dtype: Any = None, store: Any = None, **create: Any) ->
 
 
 def full(shape: Any, fill_value: Any, *, dtype: Any = None, store: Any = None, **create: Any) -> ZArray:
-    """A new array that reads as `fill_value` everywhere; no chunk is written."""
+    """A new array that reads as `fill_value` everywhere; no chunk is written.
+
+    >>> import ndzarr
+    >>> ndzarr.full(3, 7)[:]
+    array([7, 7, 7])
+    """
     kind = np.asarray(fill_value).dtype if dtype is None else dtype
     return create_array(store, shape=shape, dtype=kind, fill_value=fill_value, **create)
 
 
 def zeros(shape: Any, *, dtype: Any = None, store: Any = None, **create: Any) -> ZArray:
-    """A new array that reads as zeros everywhere; no chunk is written."""
+    """A new array that reads as zeros everywhere; no chunk is written.
+
+    >>> import ndzarr
+    >>> ndzarr.zeros((2, 3), dtype="i4")[:]
+    array([[0, 0, 0],
+           [0, 0, 0]], dtype=int32)
+    """
     return create_array(store, shape=shape, dtype=dtype, fill_value=_zero(dtype), **create)
 
 
@@ -404,7 +438,12 @@ def _save(data: Any, told: Callable[[int], None] | None, **create: Any) -> None:
 
 
 def load(store: Any, *, path: str = "", **store_options: Any) -> NDArray | dict[str, Any]:
-    """The array at `path` as NumPy's, or a group as a dict of its members, each loaded likewise."""
+    """The array at `path` as NumPy's, or a group as a dict of its members, each loaded likewise.
+
+    >>> import ndzarr
+    >>> ndzarr.load(ndzarr.array([1, 2, 3]).store)
+    array([1, 2, 3])
+    """
     whole: NDArray | dict[str, Any] = loaded(open(store, path=path, **store_options))
     return whole
 
@@ -479,7 +518,15 @@ def _transfer(src: Any, dst: Any, path: str, *, move: bool, **how: Any) -> Trans
 
 
 def delete(store: Any, path: str = "", **store_options: Any) -> None:
-    """Remove the node at `path` with all that it holds; NodeNotFoundError when there is none."""
+    """Remove the node at `path` with all that it holds; NodeNotFoundError when there is none.
+
+    >>> import ndzarr
+    >>> g = ndzarr.create_group()
+    >>> _ = g.create_array("raw", shape=3)
+    >>> ndzarr.delete(g.store, "raw")
+    >>> "raw" in g
+    False
+    """
     opened = resolve(store, "r+", **store_options)
     where = normalize_path(path)
     if nodes.kind(opened, where) is None:
@@ -512,7 +559,16 @@ def _group_meta(store: Store, path: str) -> GroupMeta:
 
 
 def tree(store: Any, **store_options: Any) -> treeview.Tree:
-    """The hierarchy of a group, given as such or by its store."""
+    """The hierarchy of a group, given as such or by its store.
+
+    >>> import ndzarr
+    >>> g = ndzarr.create_group()
+    >>> _ = g.create_array("ocean/sst", shape=(4, 6), dtype="f4")
+    >>> ndzarr.tree(g.store)
+    /
+    └── ocean
+        └── sst (4, 6) float32
+    """
     group = store if isinstance(store, Group) else open(store, **store_options)
     if not isinstance(group, Group):
         raise ArgumentError(f"{group!r} is an array; only groups have a tree")

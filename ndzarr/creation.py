@@ -134,8 +134,8 @@ def format_for(store: Store, path: str, zarr_format: int | None) -> int:
     return zarr_format or nodes.format_above(store, path) or NEWEST
 
 
-def make_room(store: Store, path: str, overwrite: bool, version: int) -> None:
-    """See to it that nothing is at `path` and that its ancestors are groups; the caller holds the node's lock."""
+def check_free(store: Store, path: str, version: int, *, overwrite: bool) -> str | None:
+    """What kind of node is at `path`, None where none is; ReadOnlyError and NodeExistsError where none can be made there."""
     if not store.writable:
         raise ReadOnlyError(f"{store.url} is read-only; open it for writing", store=store.url)
     found = nodes.kind(store, path, version)
@@ -149,6 +149,12 @@ def make_room(store: Store, path: str, overwrite: bool, version: int) -> None:
             store=store.url,
             path=path,
         )
+    return found
+
+
+def make_room(store: Store, path: str, overwrite: bool, version: int) -> None:
+    """See to it that nothing is at `path` and that its ancestors are groups; the caller holds the node's lock."""
+    found = check_free(store, path, version, overwrite=overwrite)
     above = nodes.require_ancestors(store, path, version)
     if above is not None:
         raise NodeExistsError(

@@ -138,7 +138,8 @@ class DuckArray(NDArrayOperatorsMixin):
 
         With a reduction in place of an index, the same of `function(z, *args, **kwargs)`: `z.explain(np.mean, axis=0)`. Costs
         a look-up of each stored object that is touched, up to `lookups` of them, beyond which the rest is estimated, and the
-        index of each shard. Of a reduction on several threads two may ask for the index of one shard, which is told once.
+        index of each shard. Of a reduction on several threads two may ask for the index of one shard, which is told once. What
+        statistics would save (`ZArray.collect_statistics`) is not told, but for the request that looks for them.
 
         Raises what `z[index]`, or the function, raises for wrong arguments, ArgumentError for a function that is no reduction,
         and what a store that fails and a damaged shard raise.
@@ -167,6 +168,7 @@ class DuckArray(NDArrayOperatorsMixin):
         workers = config.current().workers or processors()
         return replace(
             told,
+            requests=told.requests + reads.looks,
             nbytes_result=reads.nbytes_result,
             nbytes_peak=reads.nbytes_result + workers * (told.nbytes_peak + largest * (reads.weight - self.dtype.itemsize)),
         )
@@ -218,6 +220,12 @@ class DuckArray(NDArrayOperatorsMixin):
     def to_dask_array(self) -> Any:
         """`to_dask()`, by the name that dask itself asks for."""
         return self.to_dask()
+
+    def plot(self, index: Any = None, **options: Any) -> Any:
+        """`ndzarr.quicklook(self, index, **options)`: a thinned picture of a slice; needs matplotlib."""
+        from ndzarr import plotting
+
+        return plotting.quicklook(self, index, **options)
 
     # ---- Python's protocols --------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import numpy as np
 from ndzarr import config, display, hierarchy, nodes, treeview
 from ndzarr.chunkcache import ChunkCache, cache_of
 from ndzarr.creation import new_array
+from ndzarr.dtypes.argument import dtype_argument
 from ndzarr.errors import ArgumentError, DamagedNodeWarning, MetadataError, NodeNotFoundError
 from ndzarr.formats.consolidated import Consolidated
 from ndzarr.keys import join, normalize_path
@@ -255,6 +256,17 @@ class Group(Node, MutableMapping[str, Any]):
         """The hierarchy below the group, to be printed or shown in a notebook, without data; `max_depth` as for `members`."""
         return treeview.tree(self, self._nodes(max_depth))
 
+    def digest(self, *, algorithm: str = "sha256", progress: Progress = None) -> str:
+        """A digest of all that lies below the group: names of members, and of each array what `ZArray.digest` covers.
+
+        Attributes do not count, nor does how anything is stored. docs/knowing.md defines it. progress counts elements. Raises
+        what reading raises, MetadataError for a damaged member, and ArgumentError as `ZArray.digest` does.
+        """
+        from ndzarr.digesting import group_digest  # of use to few
+
+        found = dict(self.members(None, damaged="raise"))
+        return group_digest({k: v if isinstance(v, ZArray) else None for k, v in found.items()}, algorithm, progress)
+
     def stale(self) -> list[str]:
         """The paths, relative to this group, for which its consolidated metadata say something else than the nodes themselves.
 
@@ -270,17 +282,24 @@ class Group(Node, MutableMapping[str, Any]):
 
     # ---- making members --------------------------------------------------------------------------------
 
-    def create_array(self, name: str, **create: Any) -> ZArray:
+    def create_array(self, name: str, *, data: Any = None, **create: Any) -> ZArray:
         """A new array under `name`, with the groups above it; keywords as for `ndzarr.create_array`.
 
-        In the format of this group, or of the nearest one that is there under `name`, unless `zarr_format` says another.
+        data: what it is to hold, which also says of which shape and dtype it is. In the format of this group, or of the nearest
+        one that is there under `name`, unless `zarr_format` says another.
         """
         path = self._full(name)
         self._check_writable()
         if self._holds(path):
             create.setdefault("zarr_format", self.zarr_format)
         create.setdefault("chunk_cache", self._chunk_cache)
-        return new_array(self._store, path, **create)
+        if data is None:
+            return new_array(self._store, path, **create)
+        dtype = create.pop("dtype", None)
+        values = np.asarray(data, None if dtype is None else dtype_argument(dtype))
+        z = new_array(self._store, path, **{"shape": values.shape, "dtype": values.dtype, **create})
+        z[...] = values
+        return z
 
     def create_group(
         self,

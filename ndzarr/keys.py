@@ -17,6 +17,8 @@ from ndzarr.errors import ArgumentError
 
 #: A folder of files that are ndzarr's own, locks for instance; no key may have a segment of this name.
 OWN = ".ndzarr"
+#: Below an array: its statistics, a key as any other. Format 3 keeps names that start with "__" for such things.
+STATISTICS = "__ndzarr_statistics__"
 #: Files that a store writes beside the final ones start with this; no key may.
 TEMP_PREFIX = ".ndzarr-tmp-"
 #: What ext4, APFS and NTFS allow for one name.

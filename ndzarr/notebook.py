@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -29,7 +30,8 @@ _STYLE = """<style>
 .ndzarr-array td, .ndzarr-array th, .ndzarr-array tr {border: none; background: none; color: inherit}
 .ndzarr-array td, .ndzarr-array th {padding: 0.1em 1em 0.1em 0; text-align: left; vertical-align: top; font-weight: normal}
 .ndzarr-array th {opacity: 0.7; white-space: nowrap}
-.ndzarr-array td {font-family: ui-monospace, monospace; overflow-wrap: anywhere; max-width: 44em}
+.ndzarr-array td {font-family: ui-monospace, monospace; overflow-wrap: anywhere; max-width: 34em}
+.ndzarr-array details {margin-top: 0.3em}
 .ndzarr-array details summary {cursor: pointer; opacity: 0.7}
 .ndzarr-array svg text {fill: currentColor; font-size: 11px; opacity: 0.8}
 .ndzarr-array svg .face {fill: rgba(128, 128, 128, 0.08)}
@@ -89,7 +91,8 @@ def _rows(z: ZArray) -> Iterator[tuple[str, str]]:
         yield "shards", shards
     yield "dtype", display.format_dtype(z.dtype)
     yield "fill value", display.format_scalar(z.fill_value)
-    yield "codecs", display.format_codecs(z.metadata.codecs) or "none"
+    # An arrow of two characters would be broken in two at the end of a line.
+    yield "codecs", display.format_codecs(z.metadata.codecs).replace(" -> ", " → ") or "none"
     yield "format", f"Zarr {z.zarr_format}, order {z.order}"
     yield "store", z.store.url
 
@@ -99,7 +102,7 @@ def _attributes(z: ZArray) -> str:
     if not rows:
         return ""
     table = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows)
-    return f"<details><summary>{len(rows)} attribute{'s' * (len(rows) > 1)}</summary><table>{table}</table></details>"
+    return treeview.attributes_html(len(rows), table)
 
 
 class _Stored:
@@ -159,5 +162,9 @@ class _Stored:
         yield f"{what} written", f"{len(self.coords):,} of {count:,}{share}"
         about = "about " if self.weighed < len(self.coords) else ""
         stored = round(self.nbytes * len(self.coords) / self.weighed) if self.weighed else 0
-        ratio = f", ratio {about}{z.nbytes / stored:.1f}" if stored and not flexible and len(self.coords) == count else ""
-        yield "stored", about + display.format_nbytes(stored) + ratio
+        yield "stored", about + display.format_nbytes(stored)
+        if stored and not flexible:
+            # Of what is written: chunks that are not cost nothing, and say nothing of how well the codecs do.
+            elements = sum(math.prod([a.valid(c) for a, c in zip(self._axes, spot, strict=True)]) for spot in self.coords)
+            whole = elements * z.itemsize
+            yield "ratio", f"{about}{whole / stored:.1f}" + ("" if len(self.coords) == count else f" of the {what} written")

@@ -23,6 +23,8 @@ _STYLE = """<style>
 .ndzarr-tree li {margin: 0}
 .ndzarr-tree summary {cursor: pointer}
 .ndzarr-tree .plain {padding-left: 1.1em}
+.ndzarr-tree .attributes {margin-left: 1.2em}
+.ndzarr-tree .attributes > summary {opacity: 0.7}
 .ndzarr-tree .name {font-weight: 600}
 .ndzarr-tree .what {opacity: 0.7}
 .ndzarr-tree .damaged {color: #c62828; color: light-dark(#b71c1c, #ff8a80)}
@@ -86,9 +88,9 @@ def _html(branch: Branch, full: bool) -> Iterator[str]:
         return
     yield f"<details{' open' if branch.group else ''}><summary>{title}</summary>"
     if rows:
-        yield "<table>"
-        yield from (f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows)
-        yield "</table>"
+        table = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in rows)
+        # An array folds its particulars by itself; a group's attributes are folded away from what is in it.
+        yield f"<table>{table}</table>" if not branch.group else attributes_html(len(rows), table)
     if branch.below:
         yield "<ul>"
         for child in branch.below:
@@ -97,6 +99,12 @@ def _html(branch: Branch, full: bool) -> Iterator[str]:
             yield "</li>"
         yield "</ul>"
     yield "</details>"
+
+
+def attributes_html(count: int, rows: str) -> str:
+    """The rows of a table of so many attributes, folded away."""
+    title = f"{count} attribute{'s' * (count > 1)}"
+    return f'<details class="attributes"><summary>{title}</summary><table>{rows}</table></details>'
 
 
 # ---- from nodes --------------------------------------------------------------------------------

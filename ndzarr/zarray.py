@@ -25,6 +25,7 @@ from ndzarr.explain import Explanation, explain_reads
 from ndzarr.fields import Field, split_fields
 from ndzarr.grid import Edges, EdgesAxis, Grid
 from ndzarr.growth import reshaped, rows_of, shell
+from ndzarr.knowing import KnowingArray
 from ndzarr.layout import compile_layout
 from ndzarr.lazyview import Lazy, LazyView
 from ndzarr.metadata import ArrayMeta, shape_argument
@@ -48,7 +49,7 @@ _MAX_LISTED = 10_000_000
 _DELETE_BY_NAME = 100
 
 
-class ZArray(Node, DuckArray):
+class ZArray(Node, DuckArray, KnowingArray):
     """A chunked, compressed array in a store. `z[index]` and `z[index] = value` mean what they mean to NumPy.
 
     Made by `create_array`, `open_array` and their kin. Reads give NumPy arrays. Safe to use from any number of threads: no two

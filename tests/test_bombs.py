@@ -57,5 +57,5 @@ def test_what_is_measured(tmp_path: Path) -> None:
     z[...] = 1
     cost = read(tmp_path / "a", good(tmp_path / "good"))
     assert not cost.error
-    assert 50 * MiB < cost.peak < 120 * MiB
+    assert 45 * MiB < cost.peak < 120 * MiB  # some pages were had before, for something else
     assert not cost.refused

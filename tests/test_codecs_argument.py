@@ -116,3 +116,19 @@ def test_normalize_all():
 def test_what_is_no_codec(argument, words):
     with pytest.raises(ArgumentError, match=words):
         normalize_all(argument)
+
+
+def test_codecs_of_zarr_python():
+    from zarr import codecs as zarr
+
+    assert normalize(zarr.GzipCodec(level=5)) == CodecSpec("gzip", {"level": 5})
+    assert normalize(zarr.TransposeCodec(order=(1, 0))) == CodecSpec("transpose", {"order": [1, 0]})
+    assert normalize(zarr.Crc32cCodec()).name == "crc32c"
+    given = {"cname": "lz4", "clevel": 3, "blocksize": 0}
+    # What nobody chose is left to us, as it is to zarr-python.
+    assert normalize(zarr.BloscCodec(cname="lz4", clevel=3)) == normalize({"id": "blosc", "cname": "lz4", "clevel": 3})
+    chosen = normalize(zarr.BloscCodec(typesize=4, cname="lz4", clevel=3, shuffle="noshuffle"))
+    assert given.items() <= chosen.configuration.items()
+    assert chosen.configuration["shuffle"] == 0
+    with pytest.raises(ArgumentError, match="no codec"):
+        normalize(zarr.GzipCodec)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 #: What is there; what is then done. A second name stands for a step that happens as a whole or not at all.
 STEPS: dict[str, tuple[str, str]] = {
     "chunk": ("z = create(path='a')", "z[:2] = data[:2]"),

@@ -18,7 +18,10 @@ from tests import powerloss
 from tests.powerloss import Disk
 from tests.snapshots import Snapshot, between, read, same
 
-pytestmark = pytest.mark.skipif(not powerloss.may_trace(), reason="needs strace, which is for Linux, and the right to trace")
+pytestmark = [
+    pytest.mark.skipif(not powerloss.may_trace(), reason="needs strace, which is for Linux, and the right to trace"),
+    pytest.mark.once,
+]
 
 
 @dataclass(frozen=True)

@@ -41,14 +41,62 @@ def load(name: str) -> Any:
 run_length, zigzag, journal_store = load("run_length"), load("zigzag"), load("journal_store")
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("*.py")))
+def run(name: str, place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(Path(ndzarr.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-W", "error", "-W", "ignore:.*consolidated:UserWarning", str(FOLDER / name), *arguments]
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_none_is_forgotten() -> None:
+    assert sorted(path.name for path in FOLDER.glob("*.py")) == sorted([*SAYS, "from_hdf5.py"])
+
+
+@pytest.mark.parametrize("name", sorted(SAYS))
 def test_it_runs(name: str, tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(ndzarr.__file__).parents[1])}
-    command = [sys.executable, "-W", "error", "-W", "ignore:.*consolidated:UserWarning", str(FOLDER / name)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    done = run(name, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert SAYS[name] in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_hdf5_file_becomes_a_hierarchy(tmp_path: Path) -> None:
+    if importlib.util.find_spec("h5py") is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("h5py is missing; `pip install '.[test]'` has it")
+    import h5py
+
+    values = np.random.default_rng(0).normal(size=(300, 400)).astype("f4")
+    points = np.array([(1, 0.5), (2, 1.5)], [("id", "i4"), ("x", "f8")])
+    with h5py.File(tmp_path / "old.h5", "w") as f:
+        f.attrs["title"] = "a run"
+        f.create_dataset("run/t", data=values, chunks=(10, 20), compression="gzip", fillvalue=-1).attrs["units"] = "K"
+        f["run/t"].attrs["range"] = [1.5, 2.5]
+        f["run/y"] = np.arange(300.0)
+        f["run/y"].make_scale("y")
+        f["run/t"].dims[0].attach_scale(f["run/y"])
+        f["run/points"] = points
+        f["run/names"] = ["Oslo", "Lima", "K\u00f8benhavn"]
+        f["run/scalar"] = 7
+        f["run/nothing"] = h5py.Empty("f4")
+        f["run/pointer"] = f["run"].ref
+        f["run/t"].attrs["pointer"] = f["run"].ref
+        f["run/none_yet"] = np.zeros((0, 3), ">i2")
+    done = run("from_hdf5.py", tmp_path, "old.h5", "new.zarr")
+    assert done.returncode == 0, done.stderr
+    told = [f"left out: {name}" for name in ("/run/nothing", "/run/pointer", "/run/t@pointer")]
+    assert sorted(done.stderr.splitlines()) == told
+    g = ndzarr.open(tmp_path / "new.zarr")
+    assert dict(g.attrs) == {"title": "a run"}
+    t = g["run/t"]
+    assert dict(t.attrs) == {"units": "K", "range": [1.5, 2.5]}
+    assert (t.dtype, t.fill_value, t.dimension_names) == (np.dtype("f4"), -1, ("y", None))
+    assert np.prod(t.chunks) * 4 >= 256 << 10
+    assert [n % c for n, c in zip(t.chunks, (10, 20), strict=True)] == [0, 0]
+    np.testing.assert_array_equal(t[...], values)
+    np.testing.assert_array_equal(g["run/points"][...], points)
+    assert g["run/names"][...].tolist() == ["Oslo", "Lima", "K\u00f8benhavn"]
+    assert (g["run/scalar"][()], g["run/none_yet"].shape) == (7, (0, 3))
+    assert sorted(g["run"]) == ["names", "none_yet", "points", "scalar", "t", "y"]
 
 
 # ---- the codecs --------------------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from ndzarr.stores.base import Store
 from ndzarr.stores.retries import LIMIT_S, Tries
 from tests.servers.faulty import CLIENTS, Faulty, http, obstore, obstore_http, s3fs, serving
 
+pytestmark = pytest.mark.once
+
 VALUES = np.arange(1, 145, dtype="<i4").reshape(12, 12)
 LAYOUTS: dict[str, dict[str, Any]] = {
     "raw": {"compressor": None, "chunks": (6, 6)},

@@ -708,3 +708,15 @@ def test_each_change_of_attributes_is_one_step(g: ndzarr.Group) -> None:
     third.attrs.clear()
     assert store.counts["set"] == 1
     assert dict(ndzarr.open_group(g.store).attrs) == {}
+
+
+def test_an_array_of_data(zarr_format):
+    g = ndzarr.create_group(zarr_format=zarr_format)
+    z = g.create_array("a/b", data=[[1, 2], [3, 4]], chunks=(1, 2), compressor="zlib", attributes={"k": 1})
+    assert (z.shape, z.chunks, z.dtype, z.zarr_format, dict(z.attrs)) == ((2, 2), (1, 2), np.dtype(int), zarr_format, {"k": 1})
+    assert g["a/b"][...].tolist() == [[1, 2], [3, 4]]
+    assert g.create_array("c", data=[1, 2], dtype="f4")[...].dtype == np.dtype("f4")
+    np.testing.assert_array_equal(g.create_array("d", data=g["a/b"], overwrite=True)[...], z[...])
+    with pytest.raises(ndzarr.NodeExistsError):
+        g.create_array("c", data=[5])
+    assert g["c"][...].tolist() == [1, 2]

@@ -12,6 +12,8 @@ import pytest
 import ndzarr
 from tests.places import place
 
+pytestmark = pytest.mark.once
+
 CHUNKS = 2000
 
 

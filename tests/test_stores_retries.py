@@ -16,6 +16,8 @@ from ndzarr.stores.base import Store
 from ndzarr.stores.retries import ShortBodyError, Tries, causes, passes, status_of, was_not_done
 from tests.servers.faulty import CLIENTS, VALUE, Faulty, http, obstore, s3fs, serving
 
+pytestmark = pytest.mark.once
+
 PASSING = [408, 429, 500, 503, "reset", "short", "hang"]
 PERMANENT = [400, 401, 403, 405, 410, 501]
 

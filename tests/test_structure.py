@@ -98,7 +98,7 @@ def test_no_cycles() -> None:
 STORE_METHODS = {
     "get", "set", "delete", "list", "get_tagged", "set_if", "get_many", "get_each", "get_many_tagged", "set_many", "tag",
     "set_many_if", "delete_many", "delete_prefix", "list_dir", "size", "exists", "lock", "lock_node", "settle",
-    "shortcut", "move_prefix", "remains", "tidy", "set_aside",
+    "shortcut", "move_prefix", "remains", "tidy", "set_aside", "evidence",
 }  # fmt: skip
 
 

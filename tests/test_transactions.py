@@ -477,6 +477,7 @@ def _kill_loop(
     record("count: transactions killed", n - 1)
 
 
+@pytest.mark.once
 def test_killed_at_every_call_of_the_store(url: str, store: Store, record_property: Any) -> None:
     def work(n: int) -> None:
         broken = FaultStore(opened(url), at=n, error=_kill)
@@ -503,6 +504,7 @@ def test_killed_at_every_statement_of_sqlite(tmp_path: Path, record_property: An
         _kill_loop(store, lambda: SQLStore(f"sqlite:///{tmp_path}/a.db"), work, record_property)
 
 
+@pytest.mark.once
 def test_killed_at_every_statement_of_postgres(postgres: Server, worker_id: str, record_property: Any) -> None:
     url = f"{postgres.url}?table=x_{worker_id}_{next(_tables)}"
 
@@ -564,6 +566,7 @@ def _tree(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in found)
 
 
+@pytest.mark.once
 def test_killed_at_every_call_of_the_system(tmp_path: Path, record_property: Any) -> None:
     """All of it or nothing after each kill, whoever opens it next, and nothing is left over."""
     start, end, root = tmp_path / "start", tmp_path / "end", tmp_path / "a"

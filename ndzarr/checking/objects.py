@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 
-from ndzarr import engine, nodes
+from ndzarr import engine, nodes, statistics
 from ndzarr._typing import Coords, Key
 from ndzarr.checking.documents import Repair
 from ndzarr.checking.report import Finding, Notes
 from ndzarr.engine import Engine, Problem
 from ndzarr.errors import MetadataError, NdzarrError
+from ndzarr.keys import STATISTICS
 from ndzarr.layout import compile_layout
 from ndzarr.metadata import ArrayMeta
 from ndzarr.nodes import Survey
@@ -155,6 +156,11 @@ class Objects:
             above = above.rpartition("/")[0]
         name = key[len(array.path) + 1 :] if array.path else key
         if key.endswith(_LOCK):
+            return
+        if name == STATISTICS:
+            why = statistics.damage(array)
+            if why is not None:
+                self._notes.add(Finding("statistics", key, f"{why}; nothing goes by them: collect them again", "note"))
             return
         if _chunk(name):
             usual = array.layout.key((0,) * array.meta.ndim)

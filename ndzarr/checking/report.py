@@ -34,6 +34,7 @@ KINDS = {
     "collision": "names that some file systems take for the same",
     "leftover": "temporary files that were left over",
     "unchecked": "arrays that could not be looked into",
+    "statistics": "statistics of chunks that are damaged, and not used",
     "suspects": "set aside by an earlier repair",
     "other": "files that are none of Zarr's",
 }
@@ -43,7 +44,8 @@ KINDS = {
 class Finding:
     """One thing that a check found.
 
-    kind: one of those that docs/checking.md lists. where: a key, or the path of a node. level: "error" where data cannot be
+    kind: one of those that docs/checking.md lists. where: a key, or the path of a node. message: what was
+    found there, in words. level: "error" where data cannot be
     read, "warning" where something is wrong and all data can be read, "note" where all is well. remedy: what `repair` does
     about it, None where that does nothing. repaired: what was done, None where nothing was. failed: why it could not be done.
     """
@@ -66,9 +68,10 @@ class Finding:
 class Report:
     """What `ndzarr.check` found in a store; `print(report)` says it in words.
 
+    store, path: where, and seconds: for how long. repair: whether it was to be repaired.
     groups, arrays, chunks, nbytes: what was looked at; a shard is one chunk here. decoded: whether every chunk was decoded.
     findings: the worst kinds first, the first 10,000 of each. totals: how many there are of each kind, and of each level; left:
-    how many of each level are wrong still. repair: whether it was to be repaired.
+    how many of each level are wrong still.
     """
 
     store: str

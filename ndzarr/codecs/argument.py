@@ -18,10 +18,10 @@ __all__ = ["normalize", "normalize_all", "to_v2", "to_v3"]
 def normalize(argument: Any) -> CodecSpec:
     """The CodecSpec of one codec, with its full configuration, checked; ArgumentError for anything that is none.
 
-    `argument`: a name ("zstd"), a v2 object ({"id": ...}), a v3 object ({"name": ..., "configuration": ...}), a
-    numcodecs object, one of our codecs, or a CodecSpec. The name comes out as the registry has it and the configuration
-    in numcodecs' words (blosc's shuffle as a number), whichever form came in, so that either format starts from one
-    form.
+    `argument`: a name ("zstd"), a v2 object ({"id": ...}), a v3 object ({"name": ..., "configuration": ...}), an object of
+    numcodecs or of zarr-python 3, one of our codecs, or a CodecSpec. The name comes out as the registry has it and the
+    configuration in numcodecs' words (blosc's shuffle as a number), whichever form came in, so that either format starts
+    from one form.
     """
     name, configuration = _parse(argument)
     # Whether pickle is allowed is asked when the array is opened, not when a codec is described.
@@ -61,10 +61,23 @@ def _parse(argument: Any) -> tuple[str, Mapping[str, Json]]:
         raise ArgumentError(f"no codec: {dict(argument)!r} has neither 'id' nor 'name'", found=dict(argument))
     if is_numcodec(argument) and not isinstance(argument, type):
         return PREFIX + argument.codec_id, configuration_of(argument)
+    if callable(getattr(argument, "to_dict", None)) and not isinstance(argument, type):
+        return _parse(_of_zarr_python(argument))
     raise ArgumentError(
         f"no codec: {argument!r}; expected a name, a dict with 'id' (v2) or 'name' (v3), or a codec object",
         found=argument,
     )
+
+
+def _of_zarr_python(codec: Any) -> Json:
+    """What a codec of zarr-python 3 writes into a document, without what it leaves open until it knows the dtype."""
+    found = codec.to_dict()
+    # Its Blosc shows 1 and "bitshuffle" for a typesize and a shuffle that nobody chose, and chooses better ones later, as ours
+    # does for those that are not there.
+    left_open = getattr(codec, "_tunable_attrs", ())
+    if not left_open or not isinstance(found, dict):
+        return found
+    return {**found, "configuration": {k: v for k, v in found["configuration"].items() if k not in left_open}}
 
 
 def _prefixed(name: str) -> str:

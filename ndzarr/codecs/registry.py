@@ -68,7 +68,11 @@ _BUILTIN: Mapping[str, str] = {name: f"ndzarr.codecs.{target}" for name, target 
 
 @dataclass(frozen=True, slots=True)
 class CodecInfo:
-    """One line of `codecs()`. `kind` is "" and `available` False for a plug-in that cannot be loaded."""
+    """One line of `codecs()`.
+
+    name: what documents call it. kind: what it makes of what, such as "bytes->bytes". version: of our code for it.
+    description: its first sentence. `kind` is "" and `available` False for a plug-in that cannot be loaded.
+    """
 
     name: str
     kind: str
@@ -111,6 +115,18 @@ def register_codec(cls: Any = None, *, name: str | None = None, replace: bool = 
     `cls`: a subclass of one of our three kinds, or any class that does what a numcodecs codec does. `name`: what
     documents call it; by default what the class says. Raises ArgumentError when the name is taken and not `replace`.
     May be called from any thread.
+
+    >>> import ndzarr, numcodecs.abc
+    >>> @ndzarr.register_codec
+    ... class Reversed(numcodecs.abc.Codec):
+    ...     codec_id = "reversed"
+    ...     def encode(self, buffer):
+    ...         return bytes(buffer)[::-1]
+    ...     def decode(self, buffer, out=None):
+    ...         return bytes(buffer)[::-1]
+    >>> "reversed" in ndzarr.codecs()
+    True
+    >>> ndzarr.unregister_codec("reversed")
     """
     if cls is None:
         return lambda decorated: register_codec(decorated, name=name, replace=replace)
@@ -119,7 +135,14 @@ def register_codec(cls: Any = None, *, name: str | None = None, replace: bool = 
 
 
 def unregister_codec(name: str) -> None:
-    """Undo `register_codec`; a built-in of that name is seen again."""
+    """Undo `register_codec`; a built-in of that name is seen again.
+
+    >>> import ndzarr
+    >>> _ = ndzarr.register_codec(ndzarr.get_codec("zlib"), name="squeeze")
+    >>> ndzarr.unregister_codec("squeeze")
+    >>> "squeeze" in ndzarr.codecs()
+    False
+    """
     _registry.unregister(name)
 
 
@@ -145,6 +168,10 @@ def get_codec(name: str) -> type[Codec]:
 
     Nothing is imported because of a name alone, so names in documents are safe to look up: only our own modules, what
     the user registered, configured or installed for ndzarr, and the codecs that numcodecs has loaded already.
+
+    >>> import ndzarr
+    >>> ndzarr.get_codec("zstd")
+    <class 'ndzarr.codecs.zstd.ZstdCodec'>
     """
     cls = _find(str(name))
     if cls is None:

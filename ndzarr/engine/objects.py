@@ -448,12 +448,14 @@ class Engine:
             data = self.store.get(self.layout.key(coords), self._range or self.chunks.reach(cell.pipeline))
             return {} if data is None else {coords: data}
         found = self.fetch_shard(coords, cell, cell.shard, range(cell.shard.grid.nchunks))
-        if found is None:
-            return {}
+        return {} if found is None else self.chunks_of(coords, cell.shard, found)
+
+    def chunks_of(self, coords: Coords, shard: Shard, found: Found) -> dict[Coords, Buffer]:
+        """The encoded bytes of each chunk found of a shard, by the chunk's own coords; missing ones left out."""
         first = self._first(coords)
         chunks = {}
-        for inner in cell.shard.grid:
-            data = found.get(cell.shard.position(inner))
+        for inner in shard.grid:
+            data = found.get(shard.position(inner))
             if data is not None:
                 chunks[tuple(a + b for a, b in zip(first, inner, strict=True))] = data
         return chunks

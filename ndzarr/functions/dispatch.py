@@ -83,16 +83,22 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
 class Reads:
     """What a function would read of one operand: boxes in turn, each in one read.
 
-    weight: bytes of one element of a box in all that is made of it. nbytes_result: of the function's result.
+    weight: bytes of one element of a box in all that is made of it. nbytes_result: of the function's result. looks: requests
+    besides, which look for statistics.
     """
 
     boxes: Iterable[Box]
     weight: int
     nbytes_result: int
+    looks: int = 0
+
+
+#: Reductions that go by statistics where there are any (`functions.extremes`).
+_KNOWN = {np.max, np.amax, np.min, np.amin, np.nanmax, np.nanmin}
 
 
 def reads(function: Callable[..., Any], operand: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Reads:
-    """What the reduction `function(operand, *args, **kwargs)` would read of `operand`; nothing is read.
+    """What the reduction `function(operand, *args, **kwargs)` would read of `operand` without statistics; nothing is read.
 
     Raises ArgumentError for what is no reduction, and what NumPy raises for its arguments.
     """
@@ -114,7 +120,10 @@ def reads(function: Callable[..., Any], operand: Any, args: tuple[Any, ...], kwa
     if fits_block([x for x in plan.operands if is_operand(x)]) and kwargs.get("out") is None:
         whole = tuple([slice(0, n, 1) for n in operand.shape])
         return Reads([whole], 2 * operand.dtype.itemsize, plan.nbytes_result)
-    return Reads((own_box(operand.shape, box) for box in plan.blocks.boxes()), plan.weight, plan.nbytes_result)
+    may_prune = getattr(type(operand), "_may_prune", None)
+    looks = may_prune is not None and function in _KNOWN and kwargs.keys() <= {"axis", "keepdims"} and may_prune(operand)
+    boxes = (own_box(operand.shape, box) for box in plan.blocks.boxes())
+    return Reads(boxes, plan.weight, plan.nbytes_result, int(looks))
 
 
 def loaded(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], *, limited: bool = True) -> Any:

@@ -17,9 +17,15 @@ from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.streaming import dtype_of, shape_of
 
 _NOT_GIVEN: Any = np._NoValue
+_NOTE = "with statistics, only chunks that could change the answer are read"
 
 
 def _extreme(ufunc: np.ufunc, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
+    known = getattr(type(a), "_known_extreme", None)  # of an array beside which statistics may be kept
+    if known is not None and out is None and initial is _NOT_GIVEN and (where is _NOT_GIVEN or where is True):
+        found = known(a, ufunc, normal_axes(axis, len(a.shape)), keepdims is not _NOT_GIVEN and bool(keepdims))
+        if found is not NotImplemented:
+            return found
     return reduce(
         ufunc,
         a,
@@ -32,14 +38,14 @@ def _extreme(ufunc: np.ufunc, a: Any, axis: Any, out: Any, keepdims: Any, initia
     )
 
 
-@implements(np.min, np.amin, kind="stream")
+@implements(np.min, np.amin, kind="stream", note=_NOTE)
 def min(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NOT_GIVEN, initial: Any = _NOT_GIVEN,
         where: Any = _NOT_GIVEN) -> Any:  # fmt: skip
     """`numpy.min`."""
     return _extreme(np.minimum, a, axis, out, keepdims, initial, where)
 
 
-@implements(np.max, np.amax, kind="stream")
+@implements(np.max, np.amax, kind="stream", note=_NOTE)
 def max(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NOT_GIVEN, initial: Any = _NOT_GIVEN,
         where: Any = _NOT_GIVEN) -> Any:  # fmt: skip
     """`numpy.max`."""
@@ -54,14 +60,14 @@ def _nan_extreme(ufunc: np.ufunc, a: Any, axis: Any, out: Any, keepdims: Any, in
     return found
 
 
-@implements(np.nanmin, kind="stream")
+@implements(np.nanmin, kind="stream", note=_NOTE)
 def nanmin(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NOT_GIVEN, initial: Any = _NOT_GIVEN,
            where: Any = _NOT_GIVEN) -> Any:  # fmt: skip
     """`numpy.nanmin`."""
     return _nan_extreme(np.fmin, a, axis, out, keepdims, initial, where)
 
 
-@implements(np.nanmax, kind="stream")
+@implements(np.nanmax, kind="stream", note=_NOTE)
 def nanmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NOT_GIVEN, initial: Any = _NOT_GIVEN,
            where: Any = _NOT_GIVEN) -> Any:  # fmt: skip
     """`numpy.nanmax`."""

@@ -25,6 +25,8 @@ from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.memory import result
 from ndzarr.streaming import cut, dtype_of, is_operand, read, run, shape_of
 
+_NOTE = "with statistics, chunks of zeros are not read"
+
 
 def _normal(index: NDArray, n: int, axis: int, mode: str) -> NDArray:
     """Indices as `numpy.take` understands them, counted from the front."""
@@ -119,7 +121,17 @@ def _found(a: Any) -> Iterator[tuple[Box, NDArray]]:
             yield box, spots
 
 
+def _by_statistics(a: Any) -> NDArray | None:
+    """The numbers of the elements other than zero, where statistics help to find them."""
+    known = getattr(type(a), "_known_nonzero", None)
+    found: NDArray | None = None if known is None else known(a)
+    return found
+
+
 def _coordinates(a: Any, name: str) -> NDArray:
+    numbers = _by_statistics(a)
+    if numbers is not None:
+        return np.stack(np.unravel_index(numbers, a.shape), axis=-1)
     place = result((_count(a), len(a.shape)), np.dtype(np.intp), name)
     done = 0
     for _, spots in _found(a):
@@ -128,7 +140,7 @@ def _coordinates(a: Any, name: str) -> NDArray:
     return place
 
 
-@implements(np.nonzero, kind="stream")
+@implements(np.nonzero, kind="stream", note=_NOTE)
 def nonzero(a: Any) -> Any:
     """`numpy.nonzero`."""
     if not is_operand(a):
@@ -139,7 +151,7 @@ def nonzero(a: Any) -> Any:
     return tuple([places[:, k] for k in range(len(a.shape))])
 
 
-@implements(np.argwhere, kind="stream")
+@implements(np.argwhere, kind="stream", note=_NOTE)
 def argwhere(a: Any) -> Any:
     """`numpy.argwhere`."""
     if not shape_of(a):
@@ -147,9 +159,12 @@ def argwhere(a: Any) -> Any:
     return _coordinates(a, "numpy.argwhere")
 
 
-@implements(np.flatnonzero, kind="stream")
+@implements(np.flatnonzero, kind="stream", note=_NOTE)
 def flatnonzero(a: Any) -> Any:
     """`numpy.flatnonzero`."""
+    numbers = _by_statistics(a)
+    if numbers is not None:
+        return numbers
     place = result((_count(a),), np.dtype(np.intp), "numpy.flatnonzero")
     done = start = 0
     for box in rows(a):

@@ -10,7 +10,7 @@ from ndzarr._typing import Json, Key
 from ndzarr.errors import MetadataError
 from ndzarr.formats import v2, v3
 from ndzarr.formats.document import parse
-from ndzarr.keys import join
+from ndzarr.keys import STATISTICS, join
 from ndzarr.nodes.consolidation import Changes, changed_many
 from ndzarr.nodes.documents import DOCUMENTS, is_chunk
 from ndzarr.nodes.locks import node_lock
@@ -65,7 +65,7 @@ def leftovers(store: Store, path: str, nodes: frozenset[str]) -> list[str]:
 
 
 def _belongs(name: str) -> bool:
-    return name in DOCUMENTS or is_chunk(name)
+    return name in DOCUMENTS or name == STATISTICS or is_chunk(name)
 
 
 def remove_keys(store: Store, path: str, keys: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from ndzarr.formats import consolidated, v2, v3
 from ndzarr.formats.consolidated import Consolidated, relative_path
 from ndzarr.formats.document import dump_attributes, parse
 from ndzarr.formats.seen import Seen
-from ndzarr.keys import join
+from ndzarr.keys import STATISTICS, join
 from ndzarr.metadata import ArrayMeta, GroupMeta
 from ndzarr.nodes.consolidation import changed, dumped, gather, too_much
 from ndzarr.nodes.locks import node_lock
@@ -400,7 +400,7 @@ def delete_remains(store: Store, path: str) -> None:
     for name in names:
         if any(above in inner for above in ancestors(name)):
             continue
-        if name in DOCUMENTS or is_chunk(name):
+        if name in DOCUMENTS or name == STATISTICS or is_chunk(name):
             store.delete(prefix + name)
 
 

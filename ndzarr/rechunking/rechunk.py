@@ -47,7 +47,7 @@ Scheduler: TypeAlias = Literal["threads", "dask"]
 #: The folder beside the target that notes lie in, and what is in between.
 FOLDER = "__rechunk__"
 #: What may be given anew, besides chunks and shards.
-_CHANGES = frozenset("compressor filters order dimension_separator checksum fill_value zarr_format".split())
+_CHANGES = frozenset("access compressor filters order dimension_separator checksum fill_value zarr_format".split())
 
 
 def rechunk(
@@ -67,7 +67,7 @@ def rechunk(
     """Write an array with other chunks to another place, within `max_mem`; the new array, open for reading and writing.
 
     src: a ZArray, or anything that `open_array` takes. dst: anything that `create_array` takes, and `path` in it. chunks,
-    shards: as for `create_array`. changes: compressor, filters, order, dimension_separator, checksum, fill_value and
+    shards: as for `create_array`. changes: access, compressor, filters, order, dimension_separator, checksum, fill_value and
     zarr_format; what is not given stays as it is. Values, attributes, names of dimensions and unknown fields are kept.
 
     max_mem: what arrays, encoded and decoded, may take at any moment, in bytes or as "256MiB"; of strings and objects only the
@@ -164,7 +164,7 @@ class _Rechunk:
             store, path = resolve(temp, "a"), f"{FOLDER}{self.identity[:16]}"
         create = {**create, "chunks": self.budget.passes.between, "shards": None, "attributes": {}, "dimension_names": None}
         # As fast as can be, and nothing that changes values; what has no size of its own needs its filters.
-        create |= {"compressor": _QUICK, "checksum": False, "zarr_format": version}
+        create |= {"access": None, "compressor": _QUICK, "checksum": False, "zarr_format": version}
         if not self.source.dtype.hasobject and self.source.dtype.kind != "T":
             create["filters"] = None
         made = planned_array(store, "", allow_pickle=self.source._allow_pickle, **create)

@@ -2,6 +2,10 @@
 
 The public function has the package's own name, and importing any of its modules binds the package to that name in
 `ndzarr`. So the package itself answers the call, whichever of the two a caller got hold of.
+
+>>> import ndzarr
+>>> ndzarr.stores()["sqlite"].transactional
+True
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Self
 from weakref import WeakSet, WeakValueDictionary
@@ -16,6 +16,9 @@ from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, ReadOnlyError, StoreError
 from ndzarr.keys import check_folder
 from ndzarr.stores.remains import Remain, aside
+
+#: What `evidence` says of a key under which nothing is.
+ABSENT = "absent"
 
 list_ = list  # inside the class body `list` is the method
 
@@ -47,6 +50,8 @@ class Store(ABC):
     transactional: bool = False
     #: Pickles with all that it holds: what another process writes to its copy nobody else sees.
     by_value: bool = False
+    #: `evidence` says something of a value so many seconds after its last change; None where it never does.
+    evidence_after_s: float | None = None
 
     @property
     def url(self) -> str:
@@ -89,6 +94,14 @@ class Store(ABC):
         """The tag of the value under `key` as it is now, what `get_tagged` gives with it; None when there is no such key."""
         found = self.get_tagged(key, ByteRange(0, 1))
         return None if found is None else found[1]
+
+    def evidence(self, keys: Sequence[Key]) -> list_[str | None]:
+        """Of each key a text that changes with the value under it, whoever changes it, also when no process of ours runs.
+
+        ABSENT where there is no such key; None where nothing short of the value itself would tell, as of a file that was
+        written a moment ago. What is kept beside data goes by it: a store that is not certain says None.
+        """
+        return [None for _ in keys]
 
     def set_if(self, key: Key, value: Buffer, *, tag: Hashable) -> bool:
         """Set `key` only if its value still has `tag` (None: only if there is no such key); False when somebody was

@@ -36,7 +36,11 @@ _stores: WeakSet[CachedStore] = WeakSet()
 
 @dataclass(frozen=True, slots=True)
 class CacheInfo:
-    """What `CachedStore.info` tells: requests answered by copies and not, their bytes, and what is kept now."""
+    """What `CachedStore.info` tells.
+
+    hits, misses: requests answered by copies, and not; hit_bytes, missed_bytes: their bytes. entries, nbytes: copies kept now,
+    and their bytes, of at most `limit`. evicted: copies that had to make room for others.
+    """
 
     hits: int
     misses: int
@@ -72,6 +76,12 @@ class CachedStore(WrapperStore):
     asked for each time. Lists are not kept either. Writes go to `inner`, and drop the copies of what they write, here and in
     every CachedStore of this process. In a transaction nothing is taken from the copies, and nothing added. Thread-safe: two
     threads that miss the same value both read it. Pickles by its configuration, in memory without the copies.
+
+    >>> from ndzarr import CachedStore, MemoryStore
+    >>> store = CachedStore(MemoryStore({"a": b"123"}))
+    >>> _ = store.get("a"), store.get("a")
+    >>> store.info().hits, store.info().misses
+    (1, 1)
     """
 
     _lock: Any  # see own_lock
@@ -92,6 +102,7 @@ class CachedStore(WrapperStore):
             raise ArgumentError(f"validate is 'tag', and {inner.url} has no tags", field="validate", found=validate)
         if path is not None and name is None and not _is_named(inner):
             raise ArgumentError(f"{inner.url} is another store in the next process: give a name for its copies", field="name")
+        self.evidence_after_s = None  # what `inner` says of a value need not be so of a copy
         self.limit, self.validate = _size(limit), validate
         self.path = None if path is None else os.path.abspath(path)
         self.name = name
@@ -172,6 +183,9 @@ class CachedStore(WrapperStore):
         ask = self._ask_each if self.batched and self.validate == "never" else self._ask_many
         for number, answer in self._answers(checked(requests), False, ask):
             yield number, None if answer is None else answer[0]
+
+    def evidence(self, keys: Sequence[Key]) -> list_[str | None]:
+        return [None for _ in keys]
 
     def size(self, key: Key) -> int | None:
         copy = self._fresh([(check_key(key), None)], False)[0]

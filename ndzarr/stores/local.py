@@ -6,7 +6,7 @@ import itertools
 import os
 import stat
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any, ClassVar, TypeVar
 
@@ -14,7 +14,7 @@ from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, StoreError
 from ndzarr.keys import check_folder, check_key, check_prefix, is_key
-from ndzarr.stores import filelocks, folderlocks, journal, local_remains, spelling, staging
+from ndzarr.stores import fileevidence, filelocks, folderlocks, journal, local_remains, spelling, staging
 from ndzarr.stores.base import Store, as_view, list_, node_lock_of
 from ndzarr.stores.connections import Scope
 from ndzarr.stores.files import (
@@ -61,7 +61,7 @@ class LocalStore(Store):
     """
 
     scheme: ClassVar[str | None] = "file"
-    tagged = True
+    tagged, evidence_after_s = True, fileevidence.AFTER_S
     exclusive = filelocks.AVAILABLE
     transactional = filelocks.AVAILABLE
 
@@ -87,7 +87,7 @@ class LocalStore(Store):
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> LocalStore:
-        """The store of a "file://" URL of this host."""
+        """The store of a `file:` URL of this host."""
         from urllib.parse import urlsplit
         from urllib.request import url2pathname  # brings half of the network modules: 20 ms
 
@@ -212,6 +212,10 @@ class LocalStore(Store):
     def get_many(self, requests: Iterable[tuple[Key, ByteRange | None]]) -> list[Buffer | None]:
         get = self.get
         return [get(key, range) for key, range in requests]
+
+    def evidence(self, keys: Sequence[Key]) -> list_[str | None]:
+        plain = type(self) is LocalStore and self.follow_symlinks and not (staging.live or self._overlays)
+        return fileevidence.file_evidence(self._prefix, keys) if plain else super().evidence(keys)
 
     def size(self, key: Key) -> int | None:
         info = self._stat(key)

@@ -18,6 +18,12 @@ class MappingStore(Store):
     The mapping's KeyError means "missing"; whatever else it raises becomes a StoreError. Keys of the mapping that are
     no store keys ("../x", numbers) are not listed. A mapping that is not mutable makes a store that is read-only.
     Pickles with the mapping. As thread-safe as the mapping is; a dict is.
+
+    >>> import ndzarr
+    >>> objects = {}
+    >>> z = ndzarr.create_array(ndzarr.MappingStore(objects), shape=3)
+    >>> sorted(objects)
+    ['zarr.json']
     """
 
     def __init__(self, mapping: Mapping[str, Any]) -> None:

@@ -16,6 +16,11 @@ class MemoryStore(Store):
     `data` is copied in; keys are checked, values may be any buffer. Pickles by value: the copy in another process is
     another store. "memory://name" is one store per process and name. Thread-safe: reads are one operation on the dict,
     changes hold a lock.
+
+    >>> from ndzarr import MemoryStore
+    >>> store = MemoryStore({"a": b"123"})
+    >>> store.get("a"), store.get("b")
+    (b'123', None)
     """
 
     scheme: ClassVar[str | None] = "memory"

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, StoreError
 from ndzarr.keys import check_folder, check_key, check_prefix, is_key
-from ndzarr.stores.base import Store, as_bytes, list_
+from ndzarr.stores.base import ABSENT, Store, as_bytes, list_
 from ndzarr.stores.loops import each, gather, own_loop, run
 from ndzarr.stores.ranges import Fetch, merged
 from ndzarr.stores.retries import Tries, passes, told
@@ -57,7 +57,7 @@ class ObjectStore(Store):
     obstore's own.
 
     config: what obstore takes, as `access_key_id`, `endpoint`, `region`, `skip_signature`, `client_options`, or a
-    `credential_provider`; without it obstore looks in the environment. An endpoint of "http://" is allowed without being asked.
+    `credential_provider`; without it obstore looks in the environment. An endpoint of `http:` is allowed without being asked.
     readonly: refuse to write; HTTP is never written to. concurrency: how many requests of one call are under way at once.
     conditional: False for a server that takes conditions (If-Match) but does not check them and write in one step, as versitygw
     1.7 does not: `set_if` then excludes this process's threads only.
@@ -105,6 +105,8 @@ class ObjectStore(Store):
         self._listing: Store | None = None
         # A web server's tags may go by seconds; a directory has none at all to compare by.
         self.tagged = not self._web and scheme != "file"
+        # Tags of a store in memory are numbers that another one gives out, too.
+        self.evidence_after_s = 0.0 if self.tagged and scheme != "memory" else None
         self.conditional = self.tagged and conditional
         self.writable = not (readonly or self._web)
 
@@ -243,6 +245,13 @@ class ObjectStore(Store):
 
     def _tag(self, meta: Mapping[str, Any]) -> Hashable:
         return (meta.get("e_tag"), meta.get("version"))
+
+    def evidence(self, keys: Sequence[Key]) -> list_[str | None]:
+        if self.evidence_after_s is None:
+            return super().evidence(keys)
+        found = self.get_many_tagged([(key, ByteRange(0, 1)) for key in keys])
+        tags: list_[Any] = [None if answer is None else answer[1] for answer in found]
+        return [ABSENT if tag is None else f"{tag[0]} {tag[1]}" if tag[0] else None for tag in tags]
 
     def get_many(self, requests: Iterable[_Request]) -> list_[Buffer | None]:
         wanted = [(check_key(key), range) for key, range in requests]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -50,6 +50,9 @@ class PrefixStore(WrapperStore):
 
     def get_tagged(self, key: Key, range: ByteRange | None = None) -> tuple[Buffer, Hashable] | None:
         return self.inner.get_tagged(self._whole(key), range)
+
+    def evidence(self, keys: Sequence[Key]) -> list_[str | None]:
+        return self.inner.evidence([self._whole(key) for key in keys])
 
     def get_many(self, requests: Iterable[Request]) -> list_[Buffer | None]:
         return self.inner.get_many(self._requests(requests))

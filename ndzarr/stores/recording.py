@@ -30,6 +30,7 @@ _DELETES = frozenset({"delete", "delete_many"})
 class Recorded:
     """One request. Each key of a batch is one, all with the same `batch`, the number of the call.
 
+    op, key, range: what was asked, by name of the method, and nbytes how many bytes went either way.
     at_s: when it began, in seconds since the recording did; duration_s: how long the call took, for each request of a
     `get_each` until its own answer was there. found: what `list`, `list_dir`, `size` and `exists` said, whether `set_if`
     wrote; False for a value that was missing. error: class and message of what was raised. payload: the bytes themselves, in
@@ -50,7 +51,10 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """What was asked of a store: calls (a batch is one) and requests, and the bytes read and written, by operation."""
+    """What was asked of a store, by operation: calls (a batch is one), requests, and nbytes, the bytes read and written.
+
+    errors: requests that ended in an exception.
+    """
 
     calls: Mapping[str, int]
     requests: Mapping[str, int]
@@ -186,6 +190,10 @@ class RecordingStore(WrapperStore):
             "get_tagged", wanted, lambda: self.inner.get_tagged(key, range), lambda found, _: _seen(found and found[0])
         )
 
+    def evidence(self, keys: Sequence[Key]) -> list_[str | None]:
+        wanted: list_[Request] = [(check_key(key), None) for key in keys]
+        return self._call("evidence", wanted, lambda: self.inner.evidence(keys), lambda found, n: (None, found[n]))
+
     def get_many(self, requests: Iterable[Request]) -> list_[Buffer | None]:
         wanted = checked(requests)
         return self._call("get_many", wanted, lambda: self.inner.get_many(wanted), lambda found, n: _seen(found[n]))
@@ -279,7 +287,9 @@ class RecordingStore(WrapperStore):
         return self._call("exists", [(check_key(key), None)], lambda: self.inner.exists(key), lambda there, _: (None, there))
 
 
-_MANY = frozenset({"get_many", "get_many_tagged", "get_each", "set_many", "set_many_if", "delete_many", "move_prefix"})
+_MANY = frozenset(
+    {"evidence", "get_many", "get_many_tagged", "get_each", "set_many", "set_many_if", "delete_many", "move_prefix"}
+)
 
 
 def _seen(value: Buffer | None) -> tuple[Buffer | None, Json]:

@@ -62,7 +62,11 @@ registry = Registry("store", _BUILTIN, check=_check, name_of=lambda cls: getattr
 
 @dataclass(frozen=True, slots=True)
 class StoreInfo:
-    """What `stores()` tells of one: its class (None, and an `error`, where a plug-in cannot be loaded) and flags."""
+    """What `stores()` tells of one.
+
+    name, description, cls: what it is; cls is None, and there is an `error`, where a plug-in cannot be loaded.
+    conditional, tagged, batched, exclusive, transactional: what `Store` says of these.
+    """
 
     name: str
     cls: type[Store] | None
@@ -85,6 +89,13 @@ def register_store(cls: _S | None = None, *, name: str | None = None, replace: b
     `open("name://rest")` then makes it by `cls.from_url(url, **options)` where it has that, else by `cls(rest,
     **options)`. Raises ArgumentError for a class that lacks one of get, set, delete and list, and for a name that is
     taken unless `replace` is true.
+
+    >>> import ndzarr
+    >>> class Shelf(ndzarr.MemoryStore):
+    ...     scheme = "shelf"
+    >>> ndzarr.register_store(Shelf) is ndzarr.get_store("shelf")
+    True
+    >>> ndzarr.unregister_store("shelf")
     """
     if cls is None:
         return lambda cls: register_store(cls, name=name, replace=replace)
@@ -93,12 +104,24 @@ def register_store(cls: _S | None = None, *, name: str | None = None, replace: b
 
 
 def unregister_store(name: str) -> None:
-    """Undo `register_store`. Raises ArgumentError for a name that was not registered."""
+    """Undo `register_store`. Raises ArgumentError for a name that was not registered.
+
+    >>> import ndzarr
+    >>> _ = ndzarr.register_store(ndzarr.MemoryStore, name="attic")
+    >>> ndzarr.unregister_store("attic")
+    >>> "attic" in ndzarr.stores()
+    False
+    """
     registry.unregister(name)
 
 
 def get_store(name: str) -> type[Store]:
-    """The store class of that name. Raises ArgumentError where there is none."""
+    """The store class of that name. Raises ArgumentError where there is none.
+
+    >>> import ndzarr
+    >>> ndzarr.get_store("sqlite")
+    <class 'ndzarr.stores.sql.SQLStore'>
+    """
     cls: type[Store] | None = registry.find(name)
     if cls is None:
         raise ArgumentError(f"no store {name!r}; there are {', '.join(registry.names())}", found=name)

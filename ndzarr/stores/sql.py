@@ -35,6 +35,13 @@ class SQLStore(Store):
     Every call is a transaction of the database; `ndzarr.transaction(store)` makes one of many writes. A database that cannot
     answer is a StoreError, never a missing key. Pickles by its URL, password included, a database in memory by value.
     Thread-safe; after fork, the child makes connections of its own.
+
+    >>> import tempfile, ndzarr
+    >>> with tempfile.TemporaryDirectory() as folder, ndzarr.SQLStore(f"sqlite://{folder}/a.db") as store:
+    ...     with store.transaction():
+    ...         store.set("a", b"123")
+    ...     store.get("a")
+    b'123'
     """
 
     scheme: ClassVar[str | None] = "sqlite"

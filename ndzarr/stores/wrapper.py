@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable, Iterable, Mapping
+from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -29,12 +29,16 @@ class WrapperStore(Store):
         self.writable, self.conditional, self.tagged = inner.writable, inner.conditional, inner.tagged
         self.batched, self.exclusive, self.transactional = inner.batched, inner.exclusive, inner.transactional
         self.by_value = inner.by_value
+        self.evidence_after_s = inner.evidence_after_s
 
     def get(self, key: Key, range: ByteRange | None = None) -> Buffer | None:
         return self.inner.get(check_key(key), range)
 
     def get_tagged(self, key: Key, range: ByteRange | None = None) -> tuple[Buffer, Hashable] | None:
         return self.inner.get_tagged(check_key(key), range)
+
+    def evidence(self, keys: Sequence[Key]) -> list_[str | None]:
+        return self.inner.evidence([check_key(key) for key in keys])
 
     def get_many(self, requests: Iterable[Request]) -> list_[Buffer | None]:
         return self.inner.get_many(checked(requests))

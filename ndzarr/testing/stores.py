@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
@@ -24,7 +25,7 @@ import pytest
 from ndzarr._typing import Buffer, ByteRange
 from ndzarr.errors import ArgumentError, ReadOnlyError, StoreError
 from ndzarr.keys import OWN, TEMP_PREFIX
-from ndzarr.stores.base import Store
+from ndzarr.stores.base import ABSENT, Store
 from ndzarr.stores.fault import FaultStore
 
 __all__ = ["HOSTILE_KEYS", "HOSTILE_PREFIXES", "StoreSuite", "hostile_keys", "prefix_verbs", "verbs"]
@@ -354,6 +355,16 @@ class StoreSuite:
         store.delete("d/key")
         assert store.get_tagged("d/key") is None
         assert store.tag("d/key") is None
+
+    def test_evidence_follows_the_value(self, store: Store) -> None:
+        seen = []
+        for n in range(2):
+            store.set("d/key", b"%d" % n)
+            time.sleep(store.evidence_after_s or 0)
+            seen += store.evidence(["d/key"])
+        assert None in seen or seen[0] != seen[1]
+        assert ABSENT not in seen
+        assert store.evidence(["d/none"])[0] in (None, ABSENT)
 
     def test_set_if(self, store: Store) -> None:
         assert store.set_if("d/key", b"1", tag=None) is True

@@ -10,17 +10,18 @@ from pathlib import Path
 import pytest
 
 TIMEOUT_S = 600
-VARIABLES = {"zarr2": "NDZARR_PEER_ZARR2", "zarr3": "NDZARR_PEER_ZARR3"}
+VARIABLES = {"zarr2": "NDZARR_PEER_ZARR2", "zarr3": "NDZARR_PEER_ZARR3", "others": "NDZARR_PEER_OTHERS"}
 INSTALL = {
     "zarr2": "python -m venv .srv/zarr2 && .srv/zarr2/bin/pip install 'zarr==2.18.7' 'numcodecs[crc32c,msgpack]<0.16'",
     "zarr3": "python3.13 -m venv .srv/zarr3 && .srv/zarr3/bin/pip install zarr tensorstore zarrs ml_dtypes "
     "cast-value-rs msgpack pcodec zfpy==1.0.1",
+    "others": "python3.13 -m venv .srv/others && .srv/others/bin/pip install z5py rasterio netCDF4",
 }
 
 
 @pytest.fixture(scope="session")
 def interpreter() -> Callable[[str], str]:
-    """A function from "zarr2" or "zarr3" to the Python that has it; skips, or fails in CI, where it is missing."""
+    """A function from "zarr2", "zarr3" or "others" to the Python that has it; skips, or fails in CI, where it is missing."""
 
     def find(name: str) -> str:
         python = os.environ.get(VARIABLES[name])

@@ -1,0 +1,84 @@
+"""The command line `ndzarr`: one module a kind of command, what they say in `parser.py`.
+
+Results go to standard output, one JSON document with `--json`. The exit status is 0 where all was done; 1 where something could
+not be, or is damaged, or differs; 2 for a command that is not one, and from `diff` for trouble, as that of diff(1); 130 after
+Ctrl-C. Errors are one line on standard error that says what to do, and never a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from ndzarr.cli.failures import one_line, status_of
+from ndzarr.cli.parser import make_parser
+from ndzarr.errors import DamagedNodeWarning, StaleMetadataWarning
+from ndzarr.imports import import_behind
+
+#: Set to anything, it shows where in the library an error came from.
+_TRACEBACK = "NDZARR_TRACEBACK"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line, by default the process's own; the exit status.
+
+    Raises SystemExit(2) for a command line that cannot be understood, and SystemExit(0) after `--help`, as argparse does.
+    """
+    given = make_parser().parse_args(arguments)
+    try:
+        with _surroundings(given):
+            status = _run(given)
+            sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read us (`| head`) has enough. Python would complain again when it flushes at exit.
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        if _TRACEBACK in os.environ:
+            raise
+        print(one_line(error, given), file=sys.stderr)
+        return status_of(error, given)
+
+
+def _run(given: argparse.Namespace) -> int:
+    # What a command needs is imported when it is run, so that `--help` and completion are there at once.
+    module, _, name = given.run.partition(":")
+    status: int = getattr(import_behind(f"ndzarr.cli.{module}"), name)(given)
+    return status
+
+
+@contextmanager
+def _surroundings(given: argparse.Namespace) -> Iterator[None]:
+    """Warnings as one line each, colours as wished, and no name that cannot be printed, while a command runs."""
+    before = os.environ.get("NO_COLOR")
+    out = sys.stdout
+    strict = out.errors if isinstance(out, io.TextIOWrapper) else None
+    try:
+        if isinstance(out, io.TextIOWrapper):
+            out.reconfigure(errors="backslashreplace")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for kind in (DamagedNodeWarning, StaleMetadataWarning):
+                warnings.simplefilter("always", kind)
+            warnings.showwarning = _show_warning
+            if given.color == "never":
+                os.environ["NO_COLOR"] = "1"  # for the bar, which is another library's
+            yield
+    finally:
+        if before is None:
+            os.environ.pop("NO_COLOR", None)
+        else:
+            os.environ["NO_COLOR"] = before
+        if isinstance(out, io.TextIOWrapper) and not out.closed:
+            out.reconfigure(errors=strict)
+
+
+def _show_warning(message: Warning | str, *rest: object, **more: object) -> None:
+    print(f"ndzarr: warning: {' '.join(str(message).split())}", file=sys.stderr)

@@ -1,0 +1,68 @@
+"""How results look: colours on a terminal, tables, JSON, and whether a bar may be shown."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+#: Select Graphic Rendition: what ECMA-48 calls each look.
+_CODES = {"bold": "1", "dim": "2", "red": "31", "blue": "1;34", "cyan": "36"}
+
+
+class Style:
+    """Puts text in colours, where `--color` and the terminal have it so; NO_COLOR (https://no-color.org) means none."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        capable = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self.on = given.color == "always" or (given.color == "auto" and capable)
+
+    def __call__(self, look: str, text: str) -> str:
+        """The text in the look; as it is where there are no colours."""
+        return f"\x1b[{_CODES[look]}m{text}\x1b[0m" if self.on and text else text
+
+
+def shows_progress(given: argparse.Namespace) -> bool:
+    """Whether a bar may be drawn: on a terminal only, and never with `--quiet`."""
+    return not given.quiet and sys.stderr.isatty()
+
+
+def print_json(document: Any) -> None:
+    """One document, on standard output."""
+    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+
+
+def finite(thing: Any) -> Any:
+    """JSON in which numbers that JSON does not have are the words that Zarr uses: "NaN", "Infinity", "-Infinity"."""
+    if isinstance(thing, dict):
+        return {str(name): finite(inner) for name, inner in thing.items()}
+    if isinstance(thing, (list, tuple)):
+        return [finite(inner) for inner in thing]
+    if isinstance(thing, float) and not -float("inf") < thing < float("inf"):
+        return "NaN" if thing != thing else "Infinity" if thing > 0 else "-Infinity"
+    return thing
+
+
+def print_rows(rows: Iterable[tuple[str, str]], style: Style, indent: str = "") -> None:
+    """Names and values, below each other; a longer value goes on below itself."""
+    rows = list(rows)
+    width = max([len(name) for name, _ in rows], default=0)
+    for name, value in rows:
+        first, *rest = value.splitlines() or [""]
+        print(f"{indent}{style('cyan', name)}{' ' * (width - len(name))}  {first}".rstrip())
+        for line in rest:
+            print(f"{indent}{' ' * width}  {line}".rstrip())
+
+
+def print_columns(lines: Sequence[Sequence[str]], looks: Sequence[str | None], style: Style) -> None:
+    """Lines of cells in columns, each in its look."""
+    widths = [max([len(cell) for cell in column], default=0) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [
+            (cell if look is None else style(look, cell)) + " " * (width - len(cell))
+            for cell, width, look in zip(line, widths, looks, strict=True)
+        ]
+        print("  ".join(cells).rstrip())
