@@ -21,6 +21,7 @@ from ndzarr.statistics import record as records
 from ndzarr.statistics.interval import Interval, Truth, ask
 from ndzarr.stores.base import ABSENT
 from ndzarr.stores.fileevidence import file_evidence
+from ndzarr.stores.wrapper import WrapperStore
 from tests.places import place
 
 #: Blocks of any size go by the form that prunes: below some size NumPy itself does it all.
@@ -299,6 +300,61 @@ def test_no_evidence_on_file_systems_that_are_not_known(tmp_path: Path, monkeypa
     monkeypatch.setattr(fileevidence, "_kinds", {os.stat(tmp_path).st_dev: (False, time.monotonic())})
     assert file_evidence(f"{tmp_path}/", ["a", "b"]) == [None, None]
     assert fileevidence._looked_up(os.makedev(250, 250)) is False
+
+
+class Falling(WrapperStore):
+    """Keys that `inner` does not have are those of another store: written when `evidence` was not known yet."""
+
+    def __init__(self, inner: Any, other: Any) -> None:
+        super().__init__(inner)
+        self.other = other
+
+    def get(self, key: str, range: Any = None) -> Any:
+        found = self.inner.get(key, range)
+        return self.other.get(key, range) if found is None else found
+
+    def get_many(self, requests: Any) -> Any:
+        return [self.get(key, range) for key, range in requests]
+
+    def get_each(self, requests: Any) -> Any:
+        yield from enumerate(self.get_many(requests))
+
+
+@pytest.mark.parametrize("base", ["wrapper", "prefix", "readonly", "recording", "local"])
+def test_a_store_of_somebody_else_is_not_answered_for(base: str, tmp_path: Path) -> None:
+    """Evidence is of what the files say, and a subclass may say something else."""
+    local = ndzarr.LocalStore(tmp_path / "a")
+    local.set("p/a", b"1")
+    time.sleep(0.12)
+    kinds: dict[str, Any] = {
+        "wrapper": WrapperStore,
+        "prefix": ndzarr.PrefixStore,
+        "readonly": ndzarr.ReadOnlyStore,
+        "recording": ndzarr.RecordingStore,
+        "local": ndzarr.LocalStore,
+    }
+    kind = kinds[base]
+    own = type("Own", (kind,), {})
+    given = (tmp_path / "a",) if base == "local" else (local, "p") if base == "prefix" else (local,)
+    keys = ["a", "b"] if base == "prefix" else ["p/a", "p/b"]
+    assert kind(*given).evidence(keys) == [local.evidence(["p/a"])[0], ABSENT]
+    assert own(*given).evidence(keys) == [None, None]
+
+
+def test_chunks_of_a_store_behind_another(tmp_path: Path) -> None:
+    z = ndzarr.create_array(str(tmp_path / "old"), shape=100, dtype="i4", chunks=10)
+    z[:] = np.arange(100)
+    ndzarr.create_array(str(tmp_path / "new"), shape=100, dtype="i4", chunks=10)
+    both = ndzarr.open(Falling(ndzarr.LocalStore(tmp_path / "new"), z.store), "r+")
+    np.testing.assert_array_equal(both[...], np.arange(100))
+    both.collect_statistics()
+    agrees(both, np.arange(100, dtype="i4"))
+
+
+def test_weak_tags_are_no_evidence() -> None:
+    from ndzarr.stores.objectstore import _is_strong
+
+    assert [_is_strong(tag) for tag in ('"a"', 'W/"a"', "", None)] == [True, False, False, False]
 
 
 def test_stores_without_evidence_are_asked_for_the_bytes(record_property: Any) -> None:

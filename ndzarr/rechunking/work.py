@@ -50,13 +50,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One pass: what is read and written, and where its blocks end."""
+    """One pass: what is read and written, and where its blocks end. run: the name of the call, as the record has it."""
 
     number: int
     source: ZArray | Target
     target: Target
     cut: Cut
     log: Worklog
+    run: str
     options: config.Options
 
     def copy(self, block: int) -> None:
@@ -69,12 +70,16 @@ class Step:
         source = self.source if isinstance(self.source, ZArray) else self.source.array()
         options = self.options
         with config.options(workers=options.workers, batch_bytes=options.batch_bytes, durable=options.durable):
-            value = source.read_box(box)
+            try:
+                value = source.read_box(box)
+            finally:  # where another run has removed what is in between, that is what is to be said
+                self.log.check(self.run)
             with config.options(write_empty=self.target.complete or options.write_empty):
                 self.target.array().write_box(box, value)
 
     def done(self, block: int) -> None:
         """Note that a block is done."""
+        self.log.check(self.run)
         self.log.mark(f"{self.number}.{block}")
 
     def left(self, marked: set[str]) -> list[int]:
