@@ -79,7 +79,7 @@ def _little(array: NDArray) -> NDArray:
         return packed
     if dtype.kind == "b":
         return np.asarray(array.view(np.uint8) != 0).view(np.uint8)  # NumPy takes any other byte for True, too
-    if dtype.char in "gG" and _LONG < np.dtype(np.longdouble).itemsize:
+    if dtype.char in "gG" and np.dtype(np.longdouble).itemsize > _LONG:
         # x86's 80 bits lie in 12 or 16 bytes, and whatever was in memory lies in the rest.
         parts = array.astype(dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
         parts.reshape(-1, np.dtype(np.longdouble).itemsize)[:, _LONG:] = 0
