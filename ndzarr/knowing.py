@@ -63,11 +63,7 @@ class KnowingArray:
         from ndzarr import statistics
 
         self._check_writable()
-        engine = self._engine
-        statistics.collect(engine, progress)
-        found = statistics.statistics_of(engine)
-        assert found is not None
-        return found
+        return statistics.collect(self._engine, progress)
 
     @property
     def statistics(self) -> Statistics | None:

@@ -227,6 +227,33 @@ def test_chunks_equal_as_bytes_are_not_decoded(shards: Any, monkeypatch: Any, re
     assert ndzarr.diff(a, a, equal_nan=False).elements_read == a.size  # NaNs are not themselves then
 
 
+def test_chunks_of_a_shard_behind_the_edge_do_not_count() -> None:
+    sides = []
+    for last in (1, 2):
+        store = ndzarr.MemoryStore()
+        z = ndzarr.create_array(store, shape=8, dtype="i4", chunks=2, shards=8)
+        z[:] = [0, 1, 2, 3, 4, last, last, last]
+        store.set("zarr.json", bytes(store.get("zarr.json")).replace(b"8", b"5", 1))
+        sides.append(ndzarr.open(store))
+    assert sides[0].shape == (5,)
+    assert ndzarr.diff(*sides).same
+    assert sides[0].digest() == sides[1].digest()
+
+
+def test_stores_that_cannot_list() -> None:
+    class Unlisted(ndzarr.MemoryStore):
+        def list(self, prefix: str = "") -> Any:
+            raise ndzarr.StoreError("no listing here")
+
+    a, b = (ndzarr.create_array(Unlisted(), shape=(4, 4), chunks=(2, 2), dtype="i4") for _ in range(2))
+    a[:2] = b[:2] = 1
+    steps: list[tuple[int, int]] = []
+    assert ndzarr.diff(a, b, progress=lambda done, total: steps.append((done, total))).identical
+    assert steps[-1] == (16, 16)
+    b[3, 3] = 1
+    assert [r.start for item in ndzarr.diff(a, b).items for r in item.regions] == [(3, 3)]
+
+
 @pytest.mark.parametrize("compressor", ["zstd", "zlib"])
 def test_statistics_say_what_need_not_be_read(compressor: str, tmp_path: Any, record_property: Any) -> None:
     data = np.arange(10_000.0).reshape(100, 100)

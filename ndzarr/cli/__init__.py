@@ -8,6 +8,7 @@ Ctrl-C. Errors are one line on standard error that says what to do, and never a 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import warnings
@@ -55,9 +56,13 @@ def _run(given: argparse.Namespace) -> int:
 
 @contextmanager
 def _surroundings(given: argparse.Namespace) -> Iterator[None]:
-    """Warnings as one line each, and colours as wished, while a command runs."""
+    """Warnings as one line each, colours as wished, and no name that cannot be printed, while a command runs."""
     before = os.environ.get("NO_COLOR")
+    out = sys.stdout
+    strict = out.errors if isinstance(out, io.TextIOWrapper) else None
     try:
+        if isinstance(out, io.TextIOWrapper):
+            out.reconfigure(errors="backslashreplace")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for kind in (DamagedNodeWarning, StaleMetadataWarning):
@@ -71,6 +76,8 @@ def _surroundings(given: argparse.Namespace) -> Iterator[None]:
             os.environ.pop("NO_COLOR", None)
         else:
             os.environ["NO_COLOR"] = before
+        if isinstance(out, io.TextIOWrapper) and not out.closed:
+            out.reconfigure(errors=strict)
 
 
 def _show_warning(message: Warning | str, *rest: object, **more: object) -> None:

@@ -8,7 +8,7 @@ All of it lies in a folder under the node's path whose name no node may have
 from __future__ import annotations
 
 from ndzarr._typing import Json
-from ndzarr.errors import MetadataError
+from ndzarr.errors import MetadataError, WriteHazardError
 from ndzarr.formats.document import parse
 from ndzarr.keys import join
 from ndzarr.nodes.reading import read_document
@@ -22,10 +22,11 @@ class Worklog:
     """The notes of one kind of work on the node at `path`; `name` is that of the folder. Safe to use from any thread;
     pickles."""
 
-    __slots__ = ("_folder", "_store")
+    __slots__ = ("_folder", "_path", "_store")
 
     def __init__(self, store: Store, path: str, name: str) -> None:
         self._store = store
+        self._path = path
         self._folder = join(path, name)
 
     def read(self) -> dict[str, Json] | None:
@@ -39,6 +40,17 @@ class Worklog:
     def write(self, text: bytes) -> None:
         """Put down the record, a JSON object."""
         self._store.set(join(self._folder, _RECORD), text)
+
+    def check(self, run: str) -> None:
+        """Raise WriteHazardError where the record does not name this run any more: another one has taken over."""
+        record = self.read()
+        if record is None or record.get("run") != run:
+            raise WriteHazardError(
+                f"other work on {self._path or '/'!r} in {self._store.url} was begun after this one, which stops here so that "
+                "the two do not mix; let one of them finish, and call the other again then",
+                store=self._store.url,
+                path=self._path,
+            )
 
     def mark(self, step: str) -> None:
         """Note that a step is done; what it has written must be in the store."""

@@ -11,6 +11,9 @@ of
 
 Called again, 1 finds the record: if it is of this very work, blocks that are marked are passed over. What lies in between is
 stored whole, also where it is nothing but fill values, so that a part of it that somebody removed is an error, not fill values.
+
+Of two at work on one target, the one that began last has it: the record names the run, too, and before a block is written, and
+before the documents are, it is looked up whether that is still this one.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
@@ -47,7 +51,7 @@ Scheduler: TypeAlias = Literal["threads", "dask"]
 #: The folder beside the target that notes lie in, and what is in between.
 FOLDER = "__rechunk__"
 #: What may be given anew, besides chunks and shards.
-_CHANGES = frozenset("compressor filters order dimension_separator checksum fill_value zarr_format".split())
+_CHANGES = frozenset("access compressor filters order dimension_separator checksum fill_value zarr_format".split())
 
 
 def rechunk(
@@ -67,7 +71,7 @@ def rechunk(
     """Write an array with other chunks to another place, within `max_mem`; the new array, open for reading and writing.
 
     src: a ZArray, or anything that `open_array` takes. dst: anything that `create_array` takes, and `path` in it. chunks,
-    shards: as for `create_array`. changes: compressor, filters, order, dimension_separator, checksum, fill_value and
+    shards: as for `create_array`. changes: access, compressor, filters, order, dimension_separator, checksum, fill_value and
     zarr_format; what is not given stays as it is. Values, attributes, names of dimensions and unknown fields are kept.
 
     max_mem: what arrays, encoded and decoded, may take at any moment, in bytes or as "256MiB"; of strings and objects only the
@@ -79,6 +83,8 @@ def rechunk(
     the same call goes on where it was; what the source has got meanwhile in blocks that were done is not seen. scheduler:
     "threads" of this process, or "dask", which makes tasks for its scheduler, on the workers of a cluster too; `max_mem` is
     then that of one task.
+
+    Of two at once to one target the one that began last goes on; the other one stops with WriteHazardError at its next block.
 
     Raises ArgumentError where a rechunk with other arguments, or of a source whose metadata have changed since, was begun and
     not finished there (`overwrite=True` starts over); NodeExistsError where something is at `dst`, unless `overwrite`;
@@ -141,30 +147,33 @@ class _Rechunk:
         extra = extra_for(source.metadata, version)
         self.meta = replace(target.metadata, extra=extra) if extra else target.metadata
         #: Of one task, where dask decides how many there are at once.
-        self.budget = budget(source, target, max_mem, 1 if scheduler == "dask" else None)
+        self.budget = budget(source, target, max_mem, tasks=scheduler == "dask")
         self.log = Worklog(store, path, FOLDER)
-        self.identity = self._identity(temp)
-        self.between = None if self.budget.passes.between is None else self._between(temp, create, version)
+        #: Which call this is, of all that are made to do the same.
+        self.run_id = secrets.token_hex(8)
+        self.temp = None if temp is None else resolve(temp, "a")
+        self.identity = self._identity()
+        self.between = None if self.budget.passes.between is None else self._between(create, version)
         self.steps = self._steps(target)
 
-    def _identity(self, temp: Any) -> str:
+    def _identity(self) -> str:
         source = self.source
         told = (
             (source.store.url, source.path, repr(replace(source.metadata, attributes={}))),
             repr(replace(self.meta, attributes={})),
             [step.block for step in self.budget.passes.steps],
             self.budget.passes.between,
-            None if temp is None else resolve(temp, "a").url,
+            None if self.temp is None else self.temp.url,
         )
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
-    def _between(self, temp: Any, create: dict[str, Any], version: int) -> Target:
+    def _between(self, create: dict[str, Any], version: int) -> Target:
         store, path = self.store, join(join(self.path, FOLDER), "between")
-        if temp is not None:
-            store, path = resolve(temp, "a"), f"{FOLDER}{self.identity[:16]}"
+        if self.temp is not None:
+            store, path = self.temp, _elsewhere(self.identity)
         create = {**create, "chunks": self.budget.passes.between, "shards": None, "attributes": {}, "dimension_names": None}
         # As fast as can be, and nothing that changes values; what has no size of its own needs its filters.
-        create |= {"compressor": _QUICK, "checksum": False, "zarr_format": version}
+        create |= {"access": None, "compressor": _QUICK, "checksum": False, "zarr_format": version}
         if not self.source.dtype.hasobject and self.source.dtype.kind != "T":
             create["filters"] = None
         made = planned_array(store, "", allow_pickle=self.source._allow_pickle, **create)
@@ -176,11 +185,11 @@ class _Rechunk:
         inner = replace(inner, workers=self.budget.workers, batch_bytes=self.budget.batch_bytes)
         first, *rest = self.budget.passes.steps
         if self.between is None:
-            return [Step(1, self.source, target, cut_blocks(first, planned.object_borders()), self.log, inner)]
+            return [Step(1, self.source, target, cut_blocks(first, planned.object_borders()), self.log, self.run_id, inner)]
         borders = self.between.array().object_borders()
         return [
-            Step(1, self.source, self.between, cut_blocks(first, borders), self.log, inner),
-            Step(2, self.between, target, cut_blocks(rest[0], planned.object_borders()), self.log, inner),
+            Step(1, self.source, self.between, cut_blocks(first, borders), self.log, self.run_id, inner),
+            Step(2, self.between, target, cut_blocks(rest[0], planned.object_borders()), self.log, self.run_id, inner),
         ]
 
     # ---- from the beginning, or from where it was ---------------------------------------------------------
@@ -190,8 +199,11 @@ class _Rechunk:
         marked = self._begin(overwrite)
         if marked is not None:
             self._copy(marked, progress)
-            put_node(self.store, self.path, self.meta)
-            nodes.flush(self.store)
+            with nodes.node_lock(self.store, self.path):
+                self.log.check(self.run_id)
+                put_node(self.store, self.path, self.meta)
+                nodes.flush(self.store)
+                self._write_record(finished=True)
         self._clear()
         return ZArray(self.store, self.path, self.meta, writable=True, allow_pickle=self.source._allow_pickle)
 
@@ -204,8 +216,11 @@ class _Rechunk:
                 marked = self.log.marked()
                 finished = record.get("finished") is True or not any(step.left(marked) for step in self.steps)
                 if there is None and not record.get("finished"):
+                    self._write_record(finished=False)  # it is this run's now
                     return marked
-                if finished and isinstance(there, ArrayMeta) and _alike(there, self.meta):
+                # Where it is to be replaced it is made anew: its source may be another one since.
+                if finished and not overwrite and isinstance(there, ArrayMeta) and _alike(there, self.meta):
+                    self._write_record(finished=True)
                     return None
             elif record is not None and not overwrite and there is None:
                 raise ArgumentError(
@@ -215,20 +230,23 @@ class _Rechunk:
                     path=self.path,
                 )
             make_room(self.store, self.path, overwrite, self.meta.zarr_format)
-            if record is not None:
-                self.log.clear()
+            # Marks without a record, too: a run that was no longer wanted may have left them.
+            self.log.clear()
+            if self.temp is not None and record is not None:
+                nodes.remove_below(self.temp, _elsewhere(str(record.get("work"))))
             self._forget_between()
             self._write_record(finished=False)
         return set()
 
     def _write_record(self, *, finished: bool) -> None:
-        record = {"ndzarr_rechunk": 1, "work": self.identity, "finished": finished}
+        record = {"ndzarr_rechunk": 1, "work": self.identity, "run": self.run_id, "finished": finished}
         self.log.write(json.dumps(record).encode())
 
     def _clear(self) -> None:
-        self._write_record(finished=True)
-        self._forget_between()
-        self.log.clear()
+        with nodes.node_lock(self.store, self.path):
+            self.log.check(self.run_id)
+            self._forget_between()
+            self.log.clear()
 
     def _forget_between(self) -> None:
         if self.between is not None:
@@ -257,6 +275,11 @@ class _Rechunk:
                 store=self.store.url,
                 path=self.path,
             )
+
+
+def _elsewhere(identity: str) -> str:
+    """Where in a store that was given as `temp` lies what is in between."""
+    return f"{FOLDER}{identity[:16]}"
 
 
 def _alike(a: ArrayMeta, b: ArrayMeta) -> bool:

@@ -17,6 +17,7 @@ from ndzarr.progress import Progress, meter
 from ndzarr.statistics.evidence import short_digest
 from ndzarr.statistics.record import MISSING, THERE, UNKNOWN, Record, check_size, chunks_of_objects, to_bytes
 from ndzarr.statistics.summary import Summary, summary_of
+from ndzarr.statistics.told import Statistics, told
 from ndzarr.statistics.trust import FETCHED, same_evidence, stored_record
 from ndzarr.stores.base import ABSENT
 
@@ -26,8 +27,8 @@ T = TypeVar("T")
 _LONGEST_S = 1.0
 
 
-def collect(engine: Engine, progress: Progress = None) -> None:
-    """Collect the statistics of all chunks and put their record beside the array.
+def collect(engine: Engine, progress: Progress = None) -> Statistics:
+    """The statistics of all chunks as they are now, whose record is put beside the array.
 
     What is known and still so is kept: only objects that are new, or other than they were, are decoded. progress counts
     objects. Raises MemoryLimitError for more chunks than a record may have, and what reading and writing raise.
@@ -39,6 +40,7 @@ def collect(engine: Engine, progress: Progress = None) -> None:
         collector = _Collector(engine, made, stored_record(engine), done)
         collector.run()
     write_record(engine, to_bytes(made))
+    return told(engine, made, (made.state != UNKNOWN)[chunks_of_objects(engine.layout)])
 
 
 @dataclass(slots=True)
