@@ -19,6 +19,7 @@ from ndzarr.errors import MetadataError
 from ndzarr.keys import STATISTICS
 from ndzarr.statistics import record as records
 from ndzarr.statistics.interval import Interval, Truth, ask
+from ndzarr.statistics.trust import trusted
 from ndzarr.stores.base import ABSENT
 from ndzarr.stores.fileevidence import file_evidence
 from ndzarr.stores.wrapper import WrapperStore
@@ -289,6 +290,27 @@ def test_evidence_of_files(tmp_path: Path) -> None:
     assert ndzarr.CachedStore(store).evidence(["a"]) == [None]
     assert ndzarr.PrefixStore(ndzarr.LocalStore(tmp_path.parent), tmp_path.name).evidence(["a"]) == store.evidence(["a"])
     assert ndzarr.MemoryStore().evidence(["a"]) == [None]
+
+
+def test_a_large_file_may_still_be_written(tmp_path: Path, monkeypatch: Any) -> None:
+    """A write in place has one stamp, of its beginning: what lies there in the middle of it must not look like its end."""
+    from ndzarr.stores import fileevidence
+
+    with open(tmp_path / "a", "wb") as opened:
+        opened.truncate(200_000_000)  # a hole
+    changed = (tmp_path / "a").stat().st_ctime_ns
+    for age_ms, known in [(50, False), (150, False), (2000, False), (2110, True)]:
+        monkeypatch.setattr(fileevidence.time, "time_ns", lambda age_ms=age_ms: changed + age_ms * 1_000_000)
+        assert (file_evidence(f"{tmp_path}/", ["a"]) != [None]) == known
+
+
+def test_collecting_waits_for_middling_objects(tmp_path: Path) -> None:
+    z = ndzarr.create_array(str(tmp_path / "z"), shape=4_000_000, dtype="f8", chunks=1_000_000, compressor=None)
+    z[:] = 1
+    z.collect_statistics()
+    found = trusted(z._engine, fetch=False)
+    assert found is not None
+    assert found.chunks.all()
 
 
 def test_no_evidence_on_file_systems_that_are_not_known(tmp_path: Path, monkeypatch: Any) -> None:
