@@ -674,6 +674,16 @@ def test_what_an_interval_does_not_understand_is_read(predicate: Any) -> None:
     assert ask(predicate, Interval(one, one, one > 0, one < 0)) is None
 
 
+@pytest.mark.parametrize("t", [np.timedelta64(5, "s"), np.ma.masked, np.ma.array(0, mask=True)])
+def test_what_no_order_is_kept_by_is_read(t: Any) -> None:
+    """The smallest integer is NaT as a time, and masked elements are compared as they come."""
+    a = np.array([-(2**63), 0, 10, 20] * 4) if not np.ma.isMaskedArray(t) else np.array([-1.0, 0, 1, 2] * 4)
+    z = ndzarr.array(a, chunks=4)
+    z.collect_statistics()
+    for predicate in (lambda b: b < t, lambda b: b > t, lambda b: b != t):
+        np.testing.assert_array_equal(z.where(predicate)[0], np.nonzero(np.asarray(predicate(a)))[0])
+
+
 def test_dates_in_other_units_are_read() -> None:
     days = np.array(["2020-01-01"], "M8[D]")
     bounds = Interval(days, days, np.array([True]), np.array([False]))
