@@ -581,6 +581,27 @@ def test_missing_raise_is_not_passed_over() -> None:
             call(ndzarr.open(store, missing="raise"))
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_places_stay_within_limits(known: bool) -> None:
+    """A million million zeros, of which all are looked for: an error at once, not when memory is gone."""
+    z = ndzarr.zeros((10**6, 10**6), chunks=(10**3, 10**5 if known else 10**3), dtype="u1")
+    if known:
+        z.collect_statistics()
+    asked = 0
+
+    def zero(b: Any) -> Any:
+        nonlocal asked
+        asked += isinstance(b, np.ndarray)
+        return b == 0
+
+    with pytest.raises(ndzarr.MemoryLimitError, match="places of"), ndzarr.options(max_result=1 << 26, workers=2):
+        z.where(zero)
+    assert asked <= (0 if known else 20)
+    if known:
+        assert z.where(lambda b: b > 0)[0].size == 0
+        assert z.statistics.total["count"] == 10**12
+
+
 def test_predicates_that_go_wrong() -> None:
     z = ndzarr.array(np.arange(100), chunks=10)
     z.collect_statistics()
