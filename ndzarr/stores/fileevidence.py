@@ -37,12 +37,16 @@ _kinds: dict[int, tuple[bool, float]] = {}
 def file_evidence(prefix: str, keys: Sequence[str]) -> list[str | None]:
     """Of the file at `prefix + key` for each key: what tells of any change to it, ABSENT, or None where nothing does."""
     found: list[str | None] = []
+    folders: dict[str, bool] = {}  # asked once in a call: of a sparse array most keys are not there
     now = time.time_ns()  # before the first look: a file that is changed after its own is never taken for old
     for key in keys:
         try:
             info = os.stat(prefix + check_key(key))
         except (FileNotFoundError, NotADirectoryError):
-            found.append(ABSENT if _is_local_above(prefix + key) else None)
+            above = os.path.dirname(prefix + key)
+            if above not in folders:
+                folders[above] = _is_local_folder(above)
+            found.append(ABSENT if folders[above] else None)
             continue
         except OSError:
             found.append(None)
@@ -54,13 +58,13 @@ def file_evidence(prefix: str, keys: Sequence[str]) -> list[str | None]:
     return found
 
 
-def _is_local_above(path: str) -> bool:
-    """The same of the nearest directory above `path` that is there: a network file system may not know yet what is there."""
+def _is_local_folder(path: str) -> bool:
+    """The same of a directory, or the nearest above it that is there: a network file system may not know yet what is there."""
     while True:
-        above = os.path.dirname(path)
         try:
-            return _is_local(os.stat(above).st_dev)
+            return _is_local(os.stat(path).st_dev)
         except (FileNotFoundError, NotADirectoryError):
+            above = os.path.dirname(path)
             if above == path:
                 return False
             path = above
