@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -133,6 +135,40 @@ def test_boxes_of_several_chunks_are_merged() -> None:
     assert len(item.regions) == 3
     assert item.regions_left > 0
     assert item.count == np.count_nonzero(b[...])
+
+
+INTEGERS = ["i1", "i2", "i8", "u1", "u8", "?"]
+
+
+@pytest.mark.parametrize("mine", INTEGERS)
+@pytest.mark.parametrize("theirs", INTEGERS)
+def test_tolerances_of_integers_are_exact(mine: str, theirs: str) -> None:
+    """At their ends too, where abs() overflows, and where double precision has no more bits."""
+
+    def some(kind: str) -> list[int]:
+        i = np.iinfo(kind) if kind != "?" else None
+        return [0, 1] if i is None else [i.min, i.min + 1, 0, 1, 7, i.max - 1, i.max]
+
+    pairs = list(product(some(mine), some(theirs)))
+    a, b = (np.array(side, object).astype(kind) for side, kind in zip(zip(*pairs, strict=True), (mine, theirs), strict=True))
+    told = [min(abs(x - y), 2**64 - 1) for x, y in pairs]
+    assert [int(n) for n in distance(a, b)] == told
+    for rtol, atol in [(0, 0), (0, 0.5), (0, 1), (0, 2.0**53), (0, 2.0**63), (0, 1e300), (0.1, 0), (1, 0), (1e-9, 3)]:
+        found = differing(a, b, rtol, atol, True)
+        for spot, (n, (x, y)) in enumerate(zip(told, pairs, strict=True)):
+            allowed = Fraction(atol) + Fraction(rtol) * abs(y)
+            if not rtol or abs(n - allowed) > allowed / 10**12:  # a relative tolerance itself is a double
+                assert found[spot] == (x != y and n > allowed)
+
+
+@pytest.mark.parametrize("kind", ["f2", "f4"])
+def test_tolerances_are_not_rounded_to_the_dtype(kind: str) -> None:
+    top = np.finfo(kind).max
+    a, b = np.array([top, 1, 1, 0, top], kind), np.array([-top, 1 + np.finfo(kind).eps, 2, 1, top * 0.75], kind)
+    assert differing(a, b, 0, 1.5 * float(top), True).tolist() == [True, False, False, False, False]
+    assert differing(a, b, 1e-9, 0, True).tolist() == [True] * 5
+    assert differing(a, b, 0, 1e300, True).tolist() == [False] * 5
+    assert differing(a, b, 0, 1e-300, True).tolist() == [True] * 5
 
 
 @pytest.mark.parametrize(("a", "b"), [(-(2**63), 2**63 - 1), (0, 2**64 - 1), (-1, 1)])

@@ -218,6 +218,24 @@ def test_padding_between_fields_does_not_count() -> None:
     assert dtype_name(padded) == dtype_name(packed)
 
 
+@pytest.mark.parametrize("dtype", ["g", "G", ">g"])
+def test_padding_of_long_doubles_does_not_count(dtype: str) -> None:
+    used = 10 if np.finfo("g").nmant == 63 else np.dtype("g").itemsize
+    clean, dirty = (np.full((3, 2), fill, np.uint8).repeat(np.dtype(dtype).itemsize // 2, 1) for fill in (0, 255))
+    bits = np.arange(3 * clean.shape[1], dtype=np.uint8).reshape(clean.shape)
+    counts = np.arange(clean.shape[1]) % np.dtype("g").itemsize < used
+    if dtype[0] == ">":
+        counts = counts[::-1]
+    a, b = (np.where(counts, bits, side).copy().view(dtype)[:, 0] for side in (clean, dirty))
+    fields = [np.array([(x, 1) for x in side], [("x", dtype), ("n", "u1")]) for side in (a, b)]
+    fields[1].view(np.uint8).reshape(3, -1)[:, : clean.shape[1]] = b.view(np.uint8).reshape(3, -1)
+    sides = [ndzarr.array(side, zarr_format=2, compressor=None) for side in (a, b, *fields)]
+    digests = [side.digest() for side in sides]
+    assert digests[0] == digests[1] != digests[2] == digests[3]
+    b[1] = 5
+    assert ndzarr.array(b, zarr_format=2).digest() != digests[0]
+
+
 def test_groups() -> None:
     g = ndzarr.create_group(None)
     g["a/b"] = np.arange(5)

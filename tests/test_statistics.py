@@ -19,6 +19,7 @@ from ndzarr.errors import MetadataError
 from ndzarr.keys import STATISTICS
 from ndzarr.statistics import record as records
 from ndzarr.statistics.interval import Interval, Truth, ask
+from ndzarr.statistics.trust import trusted
 from ndzarr.stores.base import ABSENT
 from ndzarr.stores.fileevidence import file_evidence
 from ndzarr.stores.wrapper import WrapperStore
@@ -291,6 +292,27 @@ def test_evidence_of_files(tmp_path: Path) -> None:
     assert ndzarr.MemoryStore().evidence(["a"]) == [None]
 
 
+def test_a_large_file_may_still_be_written(tmp_path: Path, monkeypatch: Any) -> None:
+    """A write in place has one stamp, of its beginning: what lies there in the middle of it must not look like its end."""
+    from ndzarr.stores import fileevidence
+
+    with open(tmp_path / "a", "wb") as opened:
+        opened.truncate(200_000_000)  # a hole
+    changed = (tmp_path / "a").stat().st_ctime_ns
+    for age_ms, known in [(50, False), (150, False), (2000, False), (2110, True)]:
+        monkeypatch.setattr(fileevidence.time, "time_ns", lambda age_ms=age_ms: changed + age_ms * 1_000_000)
+        assert (file_evidence(f"{tmp_path}/", ["a"]) != [None]) == known
+
+
+def test_collecting_waits_for_middling_objects(tmp_path: Path) -> None:
+    z = ndzarr.create_array(str(tmp_path / "z"), shape=4_000_000, dtype="f8", chunks=1_000_000, compressor=None)
+    z[:] = 1
+    z.collect_statistics()
+    found = trusted(z._engine, fetch=False)
+    assert found is not None
+    assert found.chunks.all()
+
+
 def test_no_evidence_on_file_systems_that_are_not_known(tmp_path: Path, monkeypatch: Any) -> None:
     from ndzarr.stores import fileevidence
 
@@ -559,6 +581,27 @@ def test_missing_raise_is_not_passed_over() -> None:
             call(ndzarr.open(store, missing="raise"))
 
 
+@pytest.mark.parametrize("known", [False, True])
+def test_places_stay_within_limits(known: bool) -> None:
+    """A million million zeros, of which all are looked for: an error at once, not when memory is gone."""
+    z = ndzarr.zeros((10**6, 10**6), chunks=(10**3, 10**5 if known else 10**3), dtype="u1")
+    if known:
+        z.collect_statistics()
+    asked = 0
+
+    def zero(b: Any) -> Any:
+        nonlocal asked
+        asked += isinstance(b, np.ndarray)
+        return b == 0
+
+    with pytest.raises(ndzarr.MemoryLimitError, match="places of"), ndzarr.options(max_result=1 << 26, workers=2):
+        z.where(zero)
+    assert asked <= (0 if known else 20)
+    if known:
+        assert z.where(lambda b: b > 0)[0].size == 0
+        assert z.statistics.total["count"] == 10**12
+
+
 def test_predicates_that_go_wrong() -> None:
     z = ndzarr.array(np.arange(100), chunks=10)
     z.collect_statistics()
@@ -650,6 +693,16 @@ def caught(b: Any) -> Any:
 def test_what_an_interval_does_not_understand_is_read(predicate: Any) -> None:
     one = np.ones(1)
     assert ask(predicate, Interval(one, one, one > 0, one < 0)) is None
+
+
+@pytest.mark.parametrize("t", [np.timedelta64(5, "s"), np.ma.masked, np.ma.array(0, mask=True)])
+def test_what_no_order_is_kept_by_is_read(t: Any) -> None:
+    """The smallest integer is NaT as a time, and masked elements are compared as they come."""
+    a = np.array([-(2**63), 0, 10, 20] * 4) if not np.ma.isMaskedArray(t) else np.array([-1.0, 0, 1, 2] * 4)
+    z = ndzarr.array(a, chunks=4)
+    z.collect_statistics()
+    for predicate in (lambda b: b < t, lambda b: b > t, lambda b: b != t):
+        np.testing.assert_array_equal(z.where(predicate)[0], np.nonzero(np.asarray(predicate(a)))[0])
 
 
 def test_dates_in_other_units_are_read() -> None:

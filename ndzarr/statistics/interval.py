@@ -117,7 +117,7 @@ class Interval(_Asked):
 
     def _compared(self, other: Any, compare: Callable[[Any, Any], Any]) -> Truth:
         number = isinstance(other, (bool, int, float, np.generic, str, bytes))
-        if not number and not (isinstance(other, np.ndarray) and other.ndim == 0):
+        if not number and not (type(other) is np.ndarray and other.ndim == 0):  # a masked one says other things
             raise self.refuse(f"a comparison with a {type(other).__name__}")
         try:
             return self._answer(other, compare)
@@ -126,8 +126,10 @@ class Interval(_Asked):
 
     def _answer(self, other: Any, compare: Callable[[Any, Any], Any]) -> Truth:
         low, high = self._low, self._high
-        if low.dtype.kind in "mM" and np.result_type(low.dtype, np.asarray(other)) != low.dtype:
-            raise self.refuse("how dates compare in another unit, of which NumPy may have too few bits")
+        dated = {low.dtype.kind, np.asarray(other).dtype.kind} & set("mM")
+        if dated and np.result_type(low.dtype, np.asarray(other)) != low.dtype:
+            # In another unit NumPy may have too few bits, and of integers as dates the smallest is NaT.
+            raise self.refuse("how dates compare with what is none, or of another unit")
         # Arrays, so that NumPy puts the two in one dtype as it does for a chunk.
         first, last = np.asarray(compare(low, other)), np.asarray(compare(high, other))
         if first.dtype != bool or first.shape != low.shape:

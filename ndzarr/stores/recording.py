@@ -194,9 +194,8 @@ class RecordingStore(WrapperStore):
 
     def evidence(self, keys: Sequence[Key]) -> list_[str | None]:
         wanted: list_[Request] = [(check_key(key), None) for key in keys]
-        return self._call(
-            "evidence", wanted, lambda: super(RecordingStore, self).evidence(keys), lambda found, n: (None, found[n])
-        )
+        ask = super().evidence
+        return self._call("evidence", wanted, lambda: ask(keys), lambda found, n: (None, found[n]))
 
     def get_many(self, requests: Iterable[Request]) -> list_[Buffer | None]:
         wanted = checked(requests)
