@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Raises SystemExit(2) for a command line that cannot be understood, and SystemExit(0) after `--help`, as argparse does.
     """
+    _complete_streams()
     given = make_parser().parse_args(arguments)
+    _set_encoding(given)
     try:
         with _surroundings(given):
             status = _run(given)
@@ -45,6 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(one_line(error, given), file=sys.stderr)
         return status_of(error, given)
+
+
+def _complete_streams() -> None:
+    """Nowhere in place of what the shell has closed (`>&-`): the next file opened would get its number, and errors go to
+    standard output."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
+def _set_encoding(given: argparse.Namespace) -> None:
+    """JSON is UTF-8 (RFC 8259, section 8.1); what else a terminal cannot show is told by its number."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8" if given.json else None, errors="backslashreplace")
 
 
 def _run(given: argparse.Namespace) -> int:
