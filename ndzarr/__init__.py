@@ -56,6 +56,7 @@ _HOME = {
     "ndzarr.stores.zarr_python": "ZarrPythonStore",
     "ndzarr.stores.zip": "ZipStore",
     "ndzarr.statistics.told": "Statistics",
+    "ndzarr.stream_writing": "write_stream",
     "ndzarr.transactions": "transaction",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
@@ -159,6 +160,7 @@ if TYPE_CHECKING:  # type checkers do not run __getattr__
     from ndzarr.stores.sql import SQLStore as SQLStore
     from ndzarr.stores.zarr_python import ZarrPythonStore as ZarrPythonStore
     from ndzarr.stores.zip import ZipStore as ZipStore
+    from ndzarr.stream_writing import write_stream as write_stream
     from ndzarr.transactions import transaction as transaction
     from ndzarr.writeplan import WritePlan as WritePlan, plan_write as plan_write
     from ndzarr.zarray import ZArray as ZArray

@@ -14,6 +14,8 @@ from ndzarr.errors import ArgumentError
 
 #: The name of every dtype whose elements vary in length: format 2 has objects, format 3 strings and bytes.
 VARIABLE = "variable"
+#: Bytes of a long double that count; it takes 16 (12 on x86's 32 bits).
+_LONG = 10 if np.finfo(np.longdouble).nmant == 63 else np.dtype(np.longdouble).itemsize
 
 
 def dtype_name(dtype: DType) -> Json:
@@ -77,6 +79,11 @@ def _little(array: NDArray) -> NDArray:
         return packed
     if dtype.kind == "b":
         return np.asarray(array.view(np.uint8) != 0).view(np.uint8)  # NumPy takes any other byte for True, too
+    if dtype.char in "gG" and np.dtype(np.longdouble).itemsize > _LONG:
+        # x86's 80 bits lie in 12 or 16 bytes, and whatever was in memory lies in the rest.
+        parts = array.astype(dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
+        parts.reshape(-1, np.dtype(np.longdouble).itemsize)[:, _LONG:] = 0
+        return parts.view(dtype.newbyteorder("<")).reshape(array.shape)
     return array.astype(dtype.newbyteorder("<"), copy=False)
 
 

@@ -9,7 +9,7 @@ are follows from the size, and nothing else limits it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 from ndzarr._typing import Shape
@@ -110,17 +110,25 @@ def _balanced(length: int, rest: Sequence[int], room: int) -> tuple[int, list[in
     their product is given, so that their sum is least where they are equal.
     """
     most = min(length, room)
-    tries = {max(1, round(most ** (n / _TRIES))) for n in range(_TRIES + 1)}
-    best: tuple[tuple[bool, int, int], int, list[int]] | None = None
-    for along in sorted({_even_cut(length, c) for c in tries}):
-        block = _block(rest, room // along)
-        of_map = math.prod([-(-n // c) for n, c in zip(rest, block, strict=True)])
-        of_series = -(-length // along)
-        uneven = max(of_map, of_series) > 2 * min(of_map, of_series)
-        score = (uneven, max(of_map, of_series) if uneven else of_map + of_series, of_map * of_series)
-        if best is None or score < best[0]:
-            best = score, along, block
-    return (1, [1] * len(rest)) if best is None else best[1:]
+    alongs = sorted({_even_cut(length, max(1, round(most ** (n / _TRIES)))) for n in range(_TRIES + 1)})
+
+    def cut(shape: Callable[[Sequence[int], int], list[int]]) -> Iterator[tuple[tuple[bool, int, int], int, list[int]]]:
+        for along in alongs:
+            block = shape(rest, room // along)
+            of_map = math.prod([-(-n // c) for n, c in zip(rest, block, strict=True)])
+            of_series = -(-length // along)
+            uneven = max(of_map, of_series) > 2 * min(of_map, of_series)
+            yield (uneven, max(of_map, of_series) if uneven else of_map + of_series, of_map * of_series), along, block
+
+    best = min(cut(_block), key=lambda found: found[0])
+    if best[0][0]:  # where there are few chunks, rows or columns may fit in fewer
+        best = min(best, *cut(_rows), *cut(_maps), key=lambda found: found[0])
+    return best[1:]
+
+
+def _rows(lengths: Sequence[int], room: int) -> list[int]:
+    """Whole axes from the last one on."""
+    return _maps(lengths[::-1], room)[::-1]
 
 
 def _root(room: int, degree: int) -> int:

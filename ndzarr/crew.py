@@ -14,7 +14,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from ndzarr.process import here
 
 #: Estimated time of one part, in nanoseconds, from which threads win. Measured on 4,096 chunks of 16 KiB, two cores: blosc-lz4
 #: (estimated at 10 us) 52 ms on one thread and 57 on two, raw (3 us) 31 and 36, zstd (21 us) 99 and 62; chunks of 1 MiB always
@@ -55,6 +57,51 @@ def share(
             _Crew(parts, work, max(1, size), done).run(threads)
             return
     work(parts if done is None else _noted(parts, 0, done))
+
+
+Made = TypeVar("Made")
+
+
+class Pending(Generic[Made]):
+    """A piece of work begun on a thread of the pool, if one was free; else it is done when its result is asked for."""
+
+    __slots__ = ("_future", "_home", "_work")
+
+    def __init__(self, work: Callable[[], Made], future: Future[Made] | None) -> None:
+        self._work = work
+        self._future = future
+        self._home = here()
+
+    def result(self) -> Made:
+        """What the work gives; raises what it raises. Done on this thread where no other has begun it."""
+        # In a child that was forked meanwhile there is no thread that would ever end it.
+        if self._future is None or self._home != here() or self._future.cancel():
+            return self._work()
+        return self._future.result()
+
+    def drop(self) -> None:
+        """Give up what was not begun, and wait for what was (promise P17)."""
+        if self._future is not None and self._home == here() and not self._future.cancel():
+            wait([self._future])
+
+
+def begin(work: Callable[[], Made]) -> Pending[Made]:
+    """Begin some work on a thread of the pool, in the caller's context; what it does by `share` it does alone."""
+
+    def pooled() -> Made:
+        _in_pool.value = True
+        try:
+            return work()
+        finally:
+            _in_pool.value = False
+
+    future: Future[Made] | None = None
+    if not _in_pool.value:
+        with suppress(RuntimeError), _executor_lock:  # the interpreter is going down
+            if _free() > 0:
+                future = _pool().submit(contextvars.copy_context().run, pooled)
+                _hired.append(future)
+    return Pending(work, future)
 
 
 def crew_size(part_ns: float, count: int, workers: int | None) -> int:
@@ -148,7 +195,7 @@ class _InPool(threading.local):
 _in_pool = _InPool()
 _executor: ThreadPoolExecutor | None = None
 #: What its threads do now, and some things that they have done.
-_hired: list[Future[None]] = []
+_hired: list[Future[Any]] = []
 _executor_lock = threading.Lock()
 
 
@@ -176,17 +223,26 @@ def _hire(work: Callable[[], None], most: int, hired: list[tuple[Future[None], _
     Only those that are free: a crew inside a crew, as of a block that a function reads, would queue up behind the crew that it
     is a part of, and the queue would hold on to all that was to be done. The pool is made when first needed.
     """
-    global _executor
-    size = max(1, processors() - 1)
     with _executor_lock:
-        if _executor is None:
-            _executor = ThreadPoolExecutor(size, thread_name_prefix="ndzarr")
-        _hired[:] = [future for future in _hired if not future.done()]
-        for _ in range(min(most, size - len(_hired))):
+        for _ in range(min(most, _free())):
             # Each thread gets a copy of the caller's context, so that stores see the caller's `options`.
             errand = _Errand(work)
-            hired.append((_executor.submit(contextvars.copy_context().run, errand), errand))
+            hired.append((_pool().submit(contextvars.copy_context().run, errand), errand))
             _hired.append(hired[-1][0])
+
+
+def _pool() -> ThreadPoolExecutor:
+    """The process's one pool, made when first needed. The caller holds the lock of it."""
+    global _executor
+    if _executor is None:
+        _executor = ThreadPoolExecutor(max(1, processors() - 1), thread_name_prefix="ndzarr")
+    return _executor
+
+
+def _free() -> int:
+    """How many threads of the pool have nothing to do. The caller holds the lock of it."""
+    _hired[:] = [future for future in _hired if not future.done()]
+    return max(1, processors() - 1) - len(_hired)
 
 
 def _forget_pool() -> None:

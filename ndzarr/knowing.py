@@ -63,11 +63,7 @@ class KnowingArray:
         from ndzarr import statistics
 
         self._check_writable()
-        engine = self._engine
-        statistics.collect(engine, progress)
-        found = statistics.statistics_of(engine)
-        assert found is not None
-        return found
+        return statistics.collect(self._engine, progress)
 
     @property
     def statistics(self) -> Statistics | None:
@@ -94,9 +90,9 @@ class KnowingArray:
         (array([0, 1]), array([1, 0]))
         """
         shape = self._engine.meta.shape
-        if not shape:
-            return np.nonzero(np.zeros(()))  # NumPy's own error
-        return tuple(np.unravel_index(self._numbers(predicate), shape)) if 0 not in shape else np.nonzero(np.zeros(shape))
+        if not shape or 0 in shape:
+            return np.nonzero(predicate(np.asarray(self)))  # of no axes: NumPy's own error
+        return tuple(np.unravel_index(self._numbers(predicate), shape))
 
     def argwhere(self, predicate: Callable[[Any], Any]) -> NDArray:
         """As `where`, with one row for each element: `np.argwhere(predicate(z[...]))`."""

@@ -128,6 +128,22 @@ class LazyView(DuckArray):
         """Whether the view may be written: not if it is broadcast, nor if the handle was opened for reading."""
         return not self._readonly and self._base.writable
 
+    @property
+    def dimension_names(self) -> tuple[str | None, ...] | None:
+        """Of each axis the name of the array's axis that it runs along; None for an axis of length 1 and any other.
+
+        None where the metadata of the array have no names.
+        """
+        names = self._base._engine.meta.dimension_names
+        if names is None:
+            return None
+        found: list[str | None] = [None] * len(self.shape)
+        for m, name in zip(self._transform.maps, names, strict=True):
+            axes = (m.axis,) if isinstance(m, Affine) else m.axes if isinstance(m, Table) else ()
+            if len(axes) == 1 and self._transform.uses[axes[0]] == 1:
+                found[axes[0]] = name
+        return tuple(found)
+
     def borders(self) -> tuple[Borders, ...]:
         """See `operand.Operand`."""
         return self._borders(self._base._engine.layout.grid.axes)

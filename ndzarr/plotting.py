@@ -10,7 +10,7 @@ import io
 import math
 import os
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -132,11 +132,16 @@ def quicklook(
     >>> ndzarr.quicklook(z, 3)
     <ndzarr.Quicklook of array[3, ::4, ::6]: 500 x 500 of float32>
     """
+    if not hasattr(z, "shape") or not hasattr(z, "dtype"):
+        raise ArgumentError(f"cannot draw {z!r}: expected an array, or a view of one", field="z", found=z)
     shape, dtype = tuple(z.shape), np.dtype(z.dtype)
     _check_dtype(dtype, rgb)
     if origin not in ("upper", "lower"):
         raise ArgumentError(f"origin must be 'upper' or 'lower', not {origin!r}", field="origin", found=origin)
-    names = getattr(z, "dimension_names", None)
+    node = z if hasattr(z, "path") else getattr(z, "base", None)  # of a view, the array that it is of
+    attrs = getattr(node, "attrs", None)
+    attrs = attrs if isinstance(attrs, Mapping) else {}
+    names = _names(z, attrs)
     borders: tuple[Borders, ...] = getattr(z, "borders", tuple)()
     chunk = tuple([b.chunk for b in borders])
     seen = look(
@@ -156,9 +161,6 @@ def quicklook(
     owned = ax is None
     if ax is None:
         ax = figure_module.Figure(figsize=_figsize(seen), layout="constrained").add_subplot()
-    node = z if hasattr(z, "path") else getattr(z, "base", None)  # of a view, the array that it is of
-    attrs = getattr(node, "attrs", None)
-    attrs = attrs if isinstance(attrs, Mapping) else {}
     numbers, tell = _numbers(values)
     if dtype.kind in "iuf" and not seen.colours:
         numbers = _unpacked(numbers, attrs)
@@ -367,6 +369,16 @@ def _figsize(seen: Look) -> tuple[float, float]:
     high, wide = _sides(seen)
     drawn = _WIDTH - (0.9 if seen.colours else 2.0)
     return _WIDTH, min(max(drawn * high / wide, _LOWEST), _HIGHEST) + _ROOM
+
+
+def _names(z: Any, attrs: Mapping[str, Any]) -> Sequence[str | None] | None:
+    """Names of the axes; in format 2, which has none, those that xarray keeps in an attribute."""
+    names = getattr(z, "dimension_names", None)
+    if names is None and hasattr(z, "path"):
+        names = attrs.get("_ARRAY_DIMENSIONS")
+    if not isinstance(names, (list, tuple)) or len(names) != len(z.shape):
+        return None
+    return names if all(name is None or isinstance(name, str) for name in names) else None
 
 
 def _name(node: Any) -> str:

@@ -180,7 +180,11 @@ def _product(stops: list[list[int]], borders: tuple[Borders, ...]) -> Iterator[t
             last = _start(along, stop - 1)
         axes.append(runs)
     for group in product(*axes):
-        yield tuple(product(*group))
+        boxes = tuple(product(*group))
+        if all(run[0].stop > run[0].start for run in group):
+            yield boxes
+        else:  # without elements they touch nothing
+            yield from ((box,) for box in boxes)
 
 
 def _groups(boxes: list[Box], borders: tuple[Borders, ...]) -> Iterable[tuple[Box, ...]]:

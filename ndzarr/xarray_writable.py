@@ -19,7 +19,7 @@ from xarray.backends.common import (
 from xarray.coding.strings import EncodedStringCoder, check_vlen_dtype, ensure_fixed_length_bytes
 
 from ndzarr import config, nodes
-from ndzarr._typing import Json, Shape
+from ndzarr._typing import DType, Json, Shape
 from ndzarr.creation import planned_array, put_node
 from ndzarr.duck import DuckArray
 from ndzarr.errors import ArgumentError
@@ -240,12 +240,16 @@ class WritableStore(AbstractWritableDataStore):
             return {}
         stored = {name: self.existing_variable(name) for name in variables}
         decoded, _, _ = conventions.decode_cf_variables(stored, {})
-        same = {}
+        same, native = {}, {}
         for name, variable in variables.items():
             check_appended(name, decoded[name], variable)
+            if stored[name].dtype.kind == "M":
+                native[name] = _as_times(name, variable, stored[name].dtype, decoded[name].encoding)
+                continue
             same[name] = variable.copy(deep=False)
             same[name].encoding = decoded[name].encoding
         encoded, _ = self.encode(same, {})
+        encoded |= native
         return {
             name: check_same_dimensions(name, variable, decoded[name], self.region, self._append_dim)
             for name, variable in encoded.items()
@@ -325,6 +329,30 @@ class WritableStore(AbstractWritableDataStore):
         """Close the store if it was opened for this."""
         if self._closes:
             self.group.store.close()
+
+
+def _as_times(name: Hashable, variable: Variable, dtype: DType, encoding: Mapping[str, Any]) -> Variable:
+    """Times as an array holds them that has a datetime dtype of its own, and no units by CF's conventions.
+
+    Encoded as all others are, they would become counts since the first of them, which nothing in the array says; xarray's own
+    writer has it so (2026.9).
+    """
+    data = variable.data
+    times = data.astype(dtype)
+    if not np.can_cast(variable.dtype, dtype, "safe") and not (
+        # xarray itself has made seconds of days.
+        isinstance(data, np.ndarray) and np.array_equal(times.astype(data.dtype), data, equal_nan=True)
+    ):
+        raise ArgumentError(
+            f"variable {name!r} has dtype {variable.dtype} and the array that is there {dtype}, which cannot hold all of them; "
+            "convert it before, or write into the array by an index",
+            field="dtype",
+            found=variable.dtype,
+            expected=dtype,
+        )
+    made = variable.copy(deep=False, data=times)
+    made.encoding = {key: value for key, value in encoding.items() if key != FILL}
+    return made
 
 
 def handle(store: Store, path: str, meta: ArrayMeta | GroupMeta) -> Group:

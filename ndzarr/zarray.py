@@ -32,6 +32,8 @@ from ndzarr.metadata import ArrayMeta, shape_argument
 from ndzarr.node import Node
 from ndzarr.operand import Borders
 from ndzarr.process import arrived
+from ndzarr.progress import Progress
+from ndzarr.rowstream import extend, stream
 from ndzarr.selection import (
     LateSelectionError,
     Selection,
@@ -447,6 +449,42 @@ class ZArray(Node, DuckArray, KnowingArray):
             nodes.write_shape(self._store, self._path, grown.meta)
             self._engine = grown
         return shape
+
+    def stream(
+        self,
+        axis: int = 0,
+        *,
+        block: int | None = None,
+        max_mem: int | str = "64MiB",
+        prefetch: int = 1,
+        progress: Progress = None,
+    ) -> Iterator[tuple[Box, NDArray]]:
+        """(box, values) for each block of rows along `axis`, in order; the next `prefetch` are read meanwhile, by another
+        thread.
+
+        block: rows of each; by default as many as whole stored objects, or chunks, have within `max_mem` bytes, which all
+        blocks read ahead, the one in the caller's hands and a chunk as it is decoded share. What is read are the rows there
+        are now. Raises MemoryLimitError where a block does not fit, and what reading raises. See `ndzarr.write_stream` for
+        the way back.
+
+        >>> import ndzarr
+        >>> z = ndzarr.array([[1, 2], [3, 4], [5, 6]], chunks=(1, 2))
+        >>> [int(values.sum()) for box, values in z.stream(block=2)]
+        [10, 11]
+        """
+        return stream(self, axis, block, max_mem, prefetch, progress)
+
+    def extend(
+        self, blocks: Iterable[Any], axis: int = 0, *, max_mem: int | str = "256MiB", progress: Progress = None
+    ) -> Shape:
+        """Append every block of rows that an iterator gives; the new shape.
+
+        Rows are gathered to whole stored objects, so that each is written once, by another thread while the iterator makes the
+        next; it is asked for no more than `max_mem` bytes have room for. The array grows over what is stored, object by object.
+        After an exception, of the iterator or for a block of another shape, all rows before it are there. Raises what `append`
+        raises, and MemoryLimitError where not even one row of objects fits. Not to be called from two threads at once.
+        """
+        return extend(self, blocks, axis, max_mem, progress)
 
     # ---- handles --------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 
 import ndzarr
 from ndzarr.advising.advice import Advice, Suggestion
@@ -353,6 +354,38 @@ def test_how_it_is_told() -> None:
         assert finding.evidence
     text = Advice("<b>", (Suggestion("k", "<i>", "1 < 2", {}, "f('<')", 0.5),), {})._repr_html_()
     assert not re.search(r"<[bi]>(?! ?Changes)", text)
+
+
+@given(st.integers(0, 1 << 32))
+@settings(max_examples=40, deadline=None)
+def test_any_array(seed: int) -> None:
+    """Nothing is raised or warned of, and what is said to lose nothing loses nothing."""
+    random = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in random.integers(1, 40, random.integers(0, 4)))
+    kind = random.choice(["f2", "f4", "f8", "i1", "u2", "i4", "i8", "u8", "?", "c8", "M8[s]", "S4", ">f8", ">i4"])
+    values = [
+        random.normal(0, 1, shape),
+        np.round(random.normal(20, 5, shape), 1),
+        random.integers(0, 50, shape),
+        np.zeros(shape),
+    ][random.integers(4)]
+    with np.errstate(all="ignore"):
+        x = np.abs(values).astype("i8" if kind[0] == "M" else "f8").astype(kind)
+    if x.dtype.kind == "f" and random.random() < 0.3:
+        x.reshape(-1)[::3] = np.nan
+    with ndzarr.options(write_empty=bool(random.random() < 0.3)):
+        z = ndzarr.array(
+            x,
+            chunks=tuple(int(random.integers(1, n + 1)) for n in shape),
+            zarr_format=int(random.integers(2, 4)),
+            compressor=[None, "zstd", "auto"][random.integers(3)],
+            order="CF"[random.integers(2)],
+            fill_value=None if kind[0] in "MS" or random.random() < 0.2 else 0,
+        )
+    for finding in ndzarr.advise(z):
+        new = done(finding, z)
+        if not finding.lossy:
+            np.testing.assert_array_equal(new[...], x)
 
 
 def test_empty_and_odd_arrays() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 import ndzarr
 from ndzarr.chunking import chunk_lengths, shard_lengths, time_axis
@@ -60,6 +60,7 @@ def test_room_is_used(shape: tuple[int, ...], nbytes: int, access: Any) -> None:
 
 
 @given(st.tuples(st.integers(1, 60), st.integers(1, 30), st.integers(1, 30)), st.integers(1, 4000))
+@example((5, 5, 27), 14)
 @settings(max_examples=150, deadline=None)
 def test_balanced(shape: tuple[int, ...], room: int) -> None:
     """A map and a series touch as many chunks within a factor of two, unless no chunk of about that size has this: all are
@@ -139,9 +140,14 @@ def test_sizes_in_every_way_to_make_an_array() -> None:
     z = ndzarr.array(data, chunks=(1, 10, 10))
     assert ndzarr.array(z, access="series", chunks="4kB").chunks == (40, 5, 5)
     assert ndzarr.zeros_like(z, access="maps", chunks="4kB").chunks == (10, 10, 10)
-    turned = ndzarr.convert(z, None, access="series")
-    assert turned.chunks == (40, 10, 10)
-    np.testing.assert_array_equal(turned[:], data)
+    for turned in (
+        ndzarr.convert(z, None, access="series", chunks="4kB"),
+        ndzarr.rechunk(z, None, access="series", chunks="4kB"),
+        ndzarr.rechunk(z, None, access="series", chunks="4kB", max_mem="60kB"),
+    ):
+        assert turned.chunks == (40, 5, 5)
+        np.testing.assert_array_equal(turned[:], data)
+    assert ndzarr.convert(z, None, access="series").chunks == (40, 10, 10)
     assert ndzarr.open_array({}, "w", shape=(40, 10, 10), dtype="i4", chunks="400B", access="maps").chunks == (1, 10, 10)
     assert ndzarr.zeros((40, 10, 10), dtype="i4", chunks="400B", zarr_format=2, access="maps").chunks == (1, 10, 10)
 

@@ -24,8 +24,10 @@ from ndzarr import plugins
 from ndzarr.cli import main, making, places
 from ndzarr.cli.arguments import index, spelled
 from ndzarr.cli.completion import commands
+from ndzarr.cli.failures import named
 from ndzarr.cli.parser import make_parser
 from ndzarr.cli.values import flat, places as labels, text_lines
+from ndzarr.stores.registry import resolve
 
 TOP = Path(__file__).parents[1]
 
@@ -482,6 +484,30 @@ def test_info_of_a_group(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("stores")
+def test_a_store_that_cannot_be_listed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any) -> None:
+        raise ndzarr.StoreError("no listing here")
+
+    monkeypatch.setattr(ndzarr.LocalStore, "list", refuse)
+    status, out, err = run(capsys, "info", "sound.zarr", "z")
+    assert (status, err) == (0, "")
+    assert rows_of(out)["stored"] == "unknown, since the store cannot be listed"
+    assert json.loads(run(capsys, "info", "sound.zarr", "z", "--json")[1])["nbytes_stored"] is None
+    assert run(capsys, "ls", "-l", "sound.zarr", "z")[1].split()[-2:] == ["?", "zstd"]
+
+
+def test_a_url_is_not_shown_as_it_was_typed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """It may hold a password."""
+    assert named("postgresql://me:secret@host/db", "postgresql://host/db") == "postgresql://host/db"
+    assert (named("postgresql://me:secret@host/db"), named("my data.zarr")) == ("STORE", "'my data.zarr'")
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    ndzarr.create_group(url).create_array("z", shape=(3,), dtype="i4")
+    resolve(url, "a").set("z/zarr.json", b"{")
+    check_line(run(capsys, "tree", url)[2], "`ndzarr check STORE` says why")
+    check_line(run(capsys, "info", f"{url}?table=zarr", "x")[2], r"`ndzarr ls -r sqlite://\S*table=zarr` lists what is there")
+
+
+@pytest.mark.usefixtures("stores")
 def test_tree(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "tree", "sound.zarr")[1].splitlines() == [
         "/",
@@ -494,6 +520,16 @@ def test_tree(capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(run(capsys, "tree", "sound.zarr", "--json")[1])
     assert document["members"]["g"]["members"]["s"]["shards"] == [6]
     assert "members" not in document["members"]["z"]
+
+
+@pytest.mark.usefixtures("stores")
+def test_an_output_that_has_not_all_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert main(["tree", "sound.zarr"]) == 0
+    assert out.buffer.getvalue().splitlines()[0] == b"/"
+    assert b"\\u2514\\u2500\\u2500 z" in out.buffer.getvalue()
+    assert out.errors == "strict"
 
 
 @pytest.mark.usefixtures("stores")
@@ -616,7 +652,6 @@ def test_head_and_dump_read_what_they_print(capsys: pytest.CaptureFixture[str], 
         seen.append(ndzarr.RecordingStore(resolve(*arguments, **options)))
         return seen[-1]
 
-    resolve = places.resolve
     monkeypatch.setattr(places, "resolve", recorded)
     ndzarr.array(np.arange(10_000).reshape(100, 100), store="a.zarr", chunks=(10, 10))
     for arguments, chunks in (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -135,6 +137,40 @@ def test_boxes_of_several_chunks_are_merged() -> None:
     assert item.count == np.count_nonzero(b[...])
 
 
+INTEGERS = ["i1", "i2", "i8", "u1", "u8", "?"]
+
+
+@pytest.mark.parametrize("mine", INTEGERS)
+@pytest.mark.parametrize("theirs", INTEGERS)
+def test_tolerances_of_integers_are_exact(mine: str, theirs: str) -> None:
+    """At their ends too, where abs() overflows, and where double precision has no more bits."""
+
+    def some(kind: str) -> list[int]:
+        i = np.iinfo(kind) if kind != "?" else None
+        return [0, 1] if i is None else [i.min, i.min + 1, 0, 1, 7, i.max - 1, i.max]
+
+    pairs = list(product(some(mine), some(theirs)))
+    a, b = (np.array(side, object).astype(kind) for side, kind in zip(zip(*pairs, strict=True), (mine, theirs), strict=True))
+    told = [min(abs(x - y), 2**64 - 1) for x, y in pairs]
+    assert [int(n) for n in distance(a, b)] == told
+    for rtol, atol in [(0, 0), (0, 0.5), (0, 1), (0, 2.0**53), (0, 2.0**63), (0, 1e300), (0.1, 0), (1, 0), (1e-9, 3)]:
+        found = differing(a, b, rtol, atol, True)
+        for spot, (n, (x, y)) in enumerate(zip(told, pairs, strict=True)):
+            allowed = Fraction(atol) + Fraction(rtol) * abs(y)
+            if not rtol or abs(n - allowed) > allowed / 10**12:  # a relative tolerance itself is a double
+                assert found[spot] == (x != y and n > allowed)
+
+
+@pytest.mark.parametrize("kind", ["f2", "f4"])
+def test_tolerances_are_not_rounded_to_the_dtype(kind: str) -> None:
+    top = np.finfo(kind).max
+    a, b = np.array([top, 1, 1, 0, top], kind), np.array([-top, 1 + np.finfo(kind).eps, 2, 1, top * 0.75], kind)
+    assert differing(a, b, 0, 1.5 * float(top), True).tolist() == [True, False, False, False, False]
+    assert differing(a, b, 1e-9, 0, True).tolist() == [True] * 5
+    assert differing(a, b, 0, 1e300, True).tolist() == [False] * 5
+    assert differing(a, b, 0, 1e-300, True).tolist() == [True] * 5
+
+
 @pytest.mark.parametrize(("a", "b"), [(-(2**63), 2**63 - 1), (0, 2**64 - 1), (-1, 1)])
 def test_distances_of_integers_are_exact(a: int, b: int) -> None:
     kind = "u8" if b >= 2**63 else "i8"
@@ -189,6 +225,33 @@ def test_chunks_equal_as_bytes_are_not_decoded(shards: Any, monkeypatch: Any, re
     assert {r.start for item in found.items for r in item.regions} == {(33, 44), (40, 40)}
     record_property("count: chunks decoded of 200 where two differ", counting.count)
     assert ndzarr.diff(a, a, equal_nan=False).elements_read == a.size  # NaNs are not themselves then
+
+
+def test_chunks_of_a_shard_behind_the_edge_do_not_count() -> None:
+    sides = []
+    for last in (1, 2):
+        store = ndzarr.MemoryStore()
+        z = ndzarr.create_array(store, shape=8, dtype="i4", chunks=2, shards=8)
+        z[:] = [0, 1, 2, 3, 4, last, last, last]
+        store.set("zarr.json", bytes(store.get("zarr.json")).replace(b"8", b"5", 1))
+        sides.append(ndzarr.open(store))
+    assert sides[0].shape == (5,)
+    assert ndzarr.diff(*sides).same
+    assert sides[0].digest() == sides[1].digest()
+
+
+def test_stores_that_cannot_list() -> None:
+    class Unlisted(ndzarr.MemoryStore):
+        def list(self, prefix: str = "") -> Any:
+            raise ndzarr.StoreError("no listing here")
+
+    a, b = (ndzarr.create_array(Unlisted(), shape=(4, 4), chunks=(2, 2), dtype="i4") for _ in range(2))
+    a[:2] = b[:2] = 1
+    steps: list[tuple[int, int]] = []
+    assert ndzarr.diff(a, b, progress=lambda done, total: steps.append((done, total))).identical
+    assert steps[-1] == (16, 16)
+    b[3, 3] = 1
+    assert [r.start for item in ndzarr.diff(a, b).items for r in item.regions] == [(3, 3)]
 
 
 @pytest.mark.parametrize("compressor", ["zstd", "zlib"])

@@ -184,6 +184,17 @@ def test_bound_is_exact(kind: str, data: st.DataObject) -> None:
         assert error > allowed * Fraction(999, 1000)
 
 
+def test_bound_is_held_where_it_cannot_be_written_down() -> None:
+    """0.1 is no float32, and the nearest one is larger; a share of the smallest number there is, is rounded to all of it."""
+    zero, tenth = np.zeros(1, "f4"), np.full(1, 0.1, "f4")
+    assert not Bound(np.dtype("f4"), max_abs=0.1).kept(zero, tenth)[0]
+    assert Bound(np.dtype("f4"), max_abs=0.1).kept(zero, np.nextafter(tenth, zero))[0]
+    assert not Bound(np.dtype("f8"), max_rel=0.6).kept(np.full(1, 5e-324), np.zeros(1))[0]
+    # 1 + 2**-60 rounds to 1 in float64, and is more than 1.
+    assert not Bound(np.dtype("f8"), max_abs=1).kept(np.ones(1), np.full(1, -(2.0**-60)))[0]
+    assert Bound(np.dtype("f8"), max_abs=1).kept(np.ones(1), np.full(1, 2.0**-60))[0]
+
+
 def test_whole_numbers_at_their_limits() -> None:
     info = np.iinfo("i8")
     x = np.array([info.min, info.min + 3, -1, 0, 1, info.max - 3, info.max], "i8")
@@ -332,6 +343,20 @@ def test_lossless_for_what_cannot_be_rounded(kind: str) -> None:
     z = ndzarr.compress(x)
     np.testing.assert_array_equal(z[:], x)
     assert z.attrs[RECORD]["measured"]["max_abs"] == 0
+
+
+def test_structures_and_chunks_of_different_lengths() -> None:
+    records = np.zeros(1003, [("a", "i4"), ("b", "f8")])
+    records["a"] = np.arange(1003)
+    for version in (2, 3):
+        np.testing.assert_array_equal(ndzarr.compress(records, chunks=100, zarr_format=version)[:], records)
+    x = climate()[0]
+    z = ndzarr.compress(x, max_abs=0.01, chunks=[[30, 60], 50])
+    assert z.chunks == ((30, 60), 50)
+    check(x, z[:], max_abs=0.01)
+    z = ndzarr.compress(x, max_abs=0.01, chunks=10, shards=[[30, 60], 90])
+    assert z.shards == ((30, 60), 90)
+    check(x, z[:], max_abs=0.01)
 
 
 def test_big_endian_and_columns_first() -> None:

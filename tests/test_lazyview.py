@@ -588,3 +588,17 @@ def test_borders() -> None:
     assert [(b.axis, b.chunk) for b in z.lazy[:, :, 0].diagonal().borders()] == [(None, 5)]
     assert [(b.axis, b.chunk) for b in z.lazy[0, 0, :1].broadcast((9, 7)).borders()] == [(None, 9), (None, 7)]
     assert [b.length for b in z.lazy[3:3].borders()] == [0, 30, 8]
+
+
+def test_names_of_axes_follow_them() -> None:
+    z = ndzarr.create_array(shape=(3, 4, 5), dtype="i1", dimension_names=("t", None, "x"))
+    view = z.lazy
+    assert view[...].dimension_names == ("t", None, "x")
+    assert view[1].dimension_names == (None, "x")
+    assert view[:, ::-2, 1:3].dimension_names == ("t", None, "x")
+    assert np.transpose(view[...]).dimension_names == ("x", None, "t")
+    assert view[:, None].dimension_names == ("t", None, None, "x")
+    assert view[[0, 2, 1]].dimension_names == ("t", None, "x")
+    assert view[1:2].dimension_names == (None, None, "x")  # one element of an axis is a place, and no axis
+    assert view[[0, 1], :, [0, 1]].dimension_names == (None, None)  # along two axes at once
+    assert ndzarr.zeros((3, 4)).lazy[...].dimension_names is None

@@ -57,6 +57,12 @@ def test_values_labels_and_places() -> None:
     assert upside_down[2] < upside_down[3]
 
 
+def test_names_of_axes_in_format_2() -> None:
+    for names, label in ((["y", "x"], "x"), (["y"], "axis 1"), (["y", 3], "axis 1"), ("yx", "axis 1"), (None, "axis 1")):
+        z = ndzarr.create_array(shape=(3, 4), dtype="i1", zarr_format=2, attributes={"_ARRAY_DIMENSIONS": names})
+        assert z.plot().axes.get_xlabel() == label
+
+
 def test_a_line() -> None:
     a = np.arange(100.0)
     a[30] = np.nan
@@ -198,6 +204,9 @@ def test_views_and_arrays_in_memory() -> None:
     assert view.figure.axes[-1].get_ylabel() == "[s]"
     np.testing.assert_array_equal(shown(z.lazy[[3, 1, 1]].plot()), a[[3, 1, 1]])
     np.testing.assert_array_equal(shown(ndzarr.quicklook(a)), a)
+    named = ndzarr.create_array(shape=(3, 4, 5), dtype="i1", dimension_names=("t", "y", "x"))
+    turned = np.transpose(named.lazy[1]).plot()
+    assert (turned.axes.get_ylabel(), turned.axes.get_xlabel()) == ("x", "y")
     pair = ndzarr.create_array(shape=(4, 4), dtype=[("a", "i4"), ("b", "f8")])
     with pytest.raises(ndzarr.ArgumentError, match=r"z\.lazy\['a'\]"):
         pair.plot()
@@ -218,6 +227,10 @@ def test_arguments() -> None:
     z = stored(np.eye(5))
     with pytest.raises(ndzarr.ArgumentError, match="'nosuch'"):
         z.plot(cmap="nosuch")
+    with pytest.raises(ndzarr.ArgumentError, match="expected an array"):
+        ndzarr.quicklook("ocean.zarr")
+    with pytest.raises(ndzarr.ArgumentError, match="expected an array"):
+        ndzarr.quicklook(ndzarr.create_group())
     with pytest.raises(ndzarr.ArgumentError, match="origin"):
         z.plot(origin="left")
     with pytest.raises(ndzarr.ArgumentError, match="real numbers"):
@@ -287,7 +300,7 @@ def test_threads_draw_at_once() -> None:
         st.sampled_from([(1,), (3,), (2, 2), (1, 4), (2, 3)]),
     )
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_values_make_a_picture(a: Any) -> None:
     """Infinities, NaN, the largest numbers and the last dates included; warnings are errors here."""
     picture = ndzarr.quicklook(a)

@@ -267,3 +267,40 @@ def test_names_of_axes_in_format_2_are_those_of_each_array() -> None:
     }
     said = Consolidated("", "x", nodes)
     assert [said.find(name).dimension_names for name in "abc"] == [("x",), ("y",), None]
+
+
+@pytest.mark.parametrize("blocks", [None, 2])
+@pytest.mark.parametrize("how", ["region", "append", "whole"])
+@pytest.mark.parametrize("unit", ["s", "ms", "ns"])
+def test_times_go_into_arrays_that_hold_times(unit: str, how: str, blocks: int | None, zarr_format: int) -> None:
+    """Not as counts since the first of them, which nothing says in an array with a datetime dtype of its own."""
+    kind = np.dtype(f"M8[{unit}]")
+    times = np.array(["2001-02-03T04:05:06", "NaT", "1955-01-01", "2020-02-29T12:00:00"], kind)
+    g = ndzarr.create_group(zarr_format=zarr_format)
+    g.create_array("t", data=np.zeros(4, kind), chunks=2, fill_value=0, dimension_names=["x"], attributes={"note": "kept"})
+    dataset = xr.Dataset({"t": ("x", times)})
+    if blocks is not None:
+        dataset = dataset.chunk(x=blocks)
+    old = np.zeros(4, kind)
+    if how == "region":
+        dataset.isel(x=slice(2)).ndzarr.to_zarr(g, region={"x": slice(2, 4)}, consolidated=False)
+        want = np.concatenate([old[:2], times[:2]])
+    elif how == "append":
+        dataset.ndzarr.to_zarr(g, append_dim="x", consolidated=False)
+        want = np.concatenate([old, times])
+    else:
+        dataset.ndzarr.to_zarr(g, mode="a", consolidated=False)
+        want = times
+    np.testing.assert_array_equal(g["t"][...], want)
+    assert g["t"].dtype == kind
+    assert g["t"].attrs["note"] == "kept"
+
+
+def test_times_that_an_array_cannot_hold_are_refused(zarr_format: int) -> None:
+    g = ndzarr.create_group(zarr_format=zarr_format)
+    g.create_array("t", data=np.array(["2001-02-03"], "M8[D]"), dimension_names=["x"])
+    with pytest.raises(ndzarr.ArgumentError, match=r"datetime64\[D\]"):
+        xr.Dataset({"t": ("x", np.array(["2001-02-03T04"], "M8[s]"))}).ndzarr.to_zarr(
+            g, region={"x": slice(1)}, consolidated=False
+        )
+    assert g["t"][...].tolist() == [np.datetime64("2001-02-03").item()]

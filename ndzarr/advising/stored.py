@@ -32,8 +32,8 @@ _LISTED, _SIZED = 10_000, 64
 SMALL, LARGE = 64 << 10, 64 << 20
 #: So many small objects are many.
 _MANY = 128
-#: A gain below this is not worth a rewrite.
-_WORTH = 0.2
+#: A gain below this is not worth a rewrite, nor is anything in an array of less bytes.
+_WORTH, _TINY = 0.2, 4096
 #: The most digits after the point that are looked for.
 _DIGITS = 7
 
@@ -174,7 +174,7 @@ class Look:
     # ---- values ----
 
     def _values(self) -> Iterator[Suggestion]:
-        if not self.blocks:
+        if not self.blocks or self.z.nbytes < _TINY:
             return
         blocks = self.blocks
         if self.z.dtype.kind not in "biufcmMSUV" or self.z.dtype.hasobject:
@@ -268,8 +268,9 @@ class Look:
         if not values.size:
             return
         now = self._whole_encoded()
-        digits = next((d for d in range(_DIGITS) if np.array_equal(values, np.round(values, d))), None)
-        unit = float(np.spacing(np.abs(values).max()))
+        digits = _digits_of(values)
+        with np.errstate(all="ignore"):
+            unit = float(np.spacing(np.abs(values).max()))
         if digits is not None and 10.0**-digits > 64 * unit:
             asked: dict[str, Any] = {"max_abs": 0.4 * 10.0**-digits}
             reason = (
@@ -316,6 +317,12 @@ class Look:
         create = {"dtype": native, "zarr_format": self.z.zarr_format, "fill_value": self.z.fill_value}
         trials = [tried(one, blocks, bound, create) for one in rounded(bound) if not one.extra]
         return min((t.nbytes for t in trials if t.nbytes is not None), default=None)
+
+
+def _digits_of(values: NDArray) -> int | None:
+    """How many digits after the point the values have at most; None for more than are looked for."""
+    with np.errstate(all="ignore"):
+        return next((d for d in range(_DIGITS) if np.array_equal(values, np.round(values, d))), None)
 
 
 def _spread(found: Sequence[Coords], count: int) -> list[Coords]:

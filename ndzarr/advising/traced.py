@@ -132,7 +132,7 @@ class Reads:
                 "chunks": list(now),
                 "chunks_then": list(then),
             },
-            f'ndzarr.convert(z, dst, chunks="{size_text(nbytes)}", access="{access}")',
+            f'ndzarr.rechunk(z, dst, chunks="{size_text(nbytes)}", access="{access}")',
             1 - less / cost,
         )
 

@@ -31,7 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _complete_streams()
     given = make_parser().parse_args(arguments)
-    _set_encoding(given)
     try:
         with _surroundings(given):
             status = _run(given)
@@ -57,12 +56,6 @@ def _complete_streams() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
-def _set_encoding(given: argparse.Namespace) -> None:
-    """JSON is UTF-8 (RFC 8259, section 8.1); what else a terminal cannot show is told by its number."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8" if given.json else None, errors="backslashreplace")
-
-
 def _run(given: argparse.Namespace) -> int:
     # What a command needs is imported when it is run, so that `--help` and completion are there at once.
     module, _, name = given.run.partition(":")
@@ -72,9 +65,16 @@ def _run(given: argparse.Namespace) -> int:
 
 @contextmanager
 def _surroundings(given: argparse.Namespace) -> Iterator[None]:
-    """Warnings as one line each, and colours as wished, while a command runs."""
+    """Warnings as one line each, colours as wished, and no name that cannot be printed, while a command runs.
+
+    JSON is UTF-8 (RFC 8259, section 8.1); what else the output has no letters for is told by its number.
+    """
     before = os.environ.get("NO_COLOR")
+    out = sys.stdout
+    as_it_was = (out.encoding, out.errors) if isinstance(out, io.TextIOWrapper) else None
     try:
+        if isinstance(out, io.TextIOWrapper):
+            out.reconfigure(encoding="utf-8" if given.json else None, errors="backslashreplace")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for kind in (DamagedNodeWarning, StaleMetadataWarning):
@@ -88,6 +88,8 @@ def _surroundings(given: argparse.Namespace) -> Iterator[None]:
             os.environ.pop("NO_COLOR", None)
         else:
             os.environ["NO_COLOR"] = before
+        if isinstance(out, io.TextIOWrapper) and as_it_was is not None and not out.closed:
+            out.reconfigure(encoding=as_it_was[0], errors=as_it_was[1])
 
 
 def _show_warning(message: Warning | str, *rest: object, **more: object) -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 
 from ndzarr.errors import CallerError, CorruptChunkError, MetadataError, NdzarrError, NodeExistsError, NodeNotFoundError
 
 
 class UsageError(Exception):
     """A command line that argparse takes, and that makes no sense: exit status 2."""
+
+
+def named(store: str, url: str | None = None) -> str:
+    """A store as a message may name it: not a URL as it was typed, which may hold a password, but what the store says."""
+    return (url or "STORE") if "://" in store else shlex.quote(store)
 
 
 def one_line(error: BaseException, given: argparse.Namespace) -> str:
@@ -45,11 +51,11 @@ def _said(error: BaseException) -> str:
 def _advice(error: BaseException, given: argparse.Namespace) -> str:
     store = vars(given).get("store")
     if isinstance(error, NodeNotFoundError) and store is not None and vars(given).get("node"):
-        return f"; `ndzarr ls -r {store}` lists what is there"
+        return f"; `ndzarr ls -r {named(store, error.store)}` lists what is there"
     if isinstance(error, NodeExistsError) and given.command in ("create", "convert", "rechunk", "compress"):
         return "; --overwrite replaces it"
     if isinstance(error, (CorruptChunkError, MetadataError)) and given.command != "check" and store is not None:
         # Of two stores that a command takes it may be the other one.
-        where = error.store or "STORE" if "target" in vars(given) else store
+        where = error.store or "STORE" if "target" in vars(given) else named(store, error.store)
         return f"; `ndzarr check {where}` says what else is damaged"
     return ""

@@ -8,7 +8,7 @@ from typing import Any
 from ndzarr import display
 from ndzarr.cli.output import Style, finite, print_rows
 from ndzarr.cli.values import plain
-from ndzarr.errors import MetadataError
+from ndzarr.errors import MetadataError, StoreError
 from ndzarr.group import Group
 from ndzarr.zarray import ZArray
 
@@ -46,18 +46,27 @@ def _is_sized(z: ZArray) -> bool:
     return not z.dtype.hasobject and z.dtype.kind != "T"
 
 
-def stored(z: ZArray) -> tuple[int, int]:
-    """How many objects of the grid are stored, and the bytes of all; one listing, and a look at each for its size."""
+def stored(z: ZArray) -> tuple[int, int] | None:
+    """How many objects of the grid are stored, and the bytes of all; None of a store that cannot be listed, as a web server.
+
+    One listing, and a look at each for its size.
+    """
     objects, count, nbytes = z._engine.layout.objects, 0, 0
-    for coords in z._engine.stored():
-        count += coords in objects
-        nbytes += z._engine.size(coords) or 0
+    try:
+        for coords in z._engine.stored():
+            count += coords in objects
+            nbytes += z._engine.size(coords) or 0
+    except StoreError:
+        return None
     return count, nbytes
 
 
 def stored_rows(z: ZArray) -> list[tuple[str, str]]:
     """What is stored."""
-    count, nbytes = stored(z)
+    found = stored(z)
+    if found is None:
+        return [("stored".ljust(10), "unknown, since the store cannot be listed")]
+    count, nbytes = found
     _, shards = display.grid_lengths(z)
     ratio = f" (ratio {z.nbytes / nbytes:.1f})" if nbytes and _is_sized(z) else ""
     what = "chunks" if shards is None else "shards"
@@ -127,7 +136,7 @@ def member(node: ZArray | Group | MetadataError, *, listed: bool = False) -> dic
         "attributes": attributes,
     }
     if listed:
-        found["nobjects_stored"], found["nbytes_stored"] = stored(node)
+        found["nobjects_stored"], found["nbytes_stored"] = stored(node) or (None, None)
         found["nobjects"] = node._engine.layout.objects.nchunks
     return found
 

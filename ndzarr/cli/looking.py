@@ -9,6 +9,7 @@ from typing import Any
 
 from ndzarr import display
 from ndzarr.cli import header
+from ndzarr.cli.failures import named
 from ndzarr.cli.output import Style, print_columns, print_json, print_rows, shown
 from ndzarr.cli.places import opened, opened_group
 from ndzarr.errors import MetadataError
@@ -71,8 +72,13 @@ def _line(name: str, member: Any, long: bool) -> list[str]:
         cells = [name, str(member.shape), display.format_dtype(member.dtype), f"chunks {chunks}"]
         if long:
             codecs = " -> ".join(header.codec_names(member)) or "none"
-            return [*cells, f"shards {shards}" if shards else "", display.format_nbytes(member.nbytes_stored), codecs]
+            return [*cells, f"shards {shards}" if shards else "", _stored(member), codecs]
     return [*cells, "", "", ""] if long else cells
+
+
+def _stored(z: ZArray) -> str:
+    found = header.stored(z)
+    return "?" if found is None else display.format_nbytes(found[1])
 
 
 def tree(given: argparse.Namespace) -> int:
@@ -120,5 +126,5 @@ def _nested(group: Group, nodes: list[tuple[str, Any]]) -> dict[str, Any]:
 def _tell_of(damaged: int, given: argparse.Namespace) -> int:
     if damaged:
         what = "1 node" if damaged == 1 else f"{damaged} nodes"
-        print(f"ndzarr: {what} cannot be opened; `ndzarr check {given.store}` says why", file=sys.stderr)
+        print(f"ndzarr: {what} cannot be opened; `ndzarr check {named(given.store)}` says why", file=sys.stderr)
     return 1 if damaged else 0

@@ -12,6 +12,8 @@ from ndzarr.dtypes import ml
 
 #: Kinds of dtypes whose elements are numbers.
 _NUMBERS = "biufc"
+#: The largest distance of integers that is told; that of a uint64 and a negative int64 can be up to half of it more.
+_MOST = 2**64 - 1
 
 
 def plain(array: NDArray) -> NDArray:
@@ -77,12 +79,19 @@ def differing(a: NDArray, b: NDArray, rtol: float, atol: float, equal_nan: bool)
     if (rtol or atol) and a.dtype.kind in _NUMBERS:
         with np.errstate(all="ignore"):
             # An infinity is near to itself only, and those are equal.
-            near = distance(a, b) <= atol + rtol * np.abs(b)
-            near &= np.isfinite(a) & np.isfinite(b)
+            near = _near(distance(a, b), b, rtol, atol) & np.isfinite(a) & np.isfinite(b)
         mask &= ~near
     if odd is not None and equal_nan:
         mask &= ~(odd[0] & odd[1])
     return mask
+
+
+def _near(far: NDArray, b: NDArray, rtol: float, atol: float) -> NDArray:
+    """Whether a distance is within the tolerance, which no narrow dtype rounds: in double precision, exact of integers."""
+    if far.dtype.kind == "u" and not rtol:
+        return np.asarray(far <= np.uint64(min(int(atol), _MOST)))
+    wide = np.result_type(b, np.float64)
+    return np.asarray(far <= atol + rtol * np.abs(b.astype(wide)))
 
 
 def _odd(array: NDArray) -> NDArray:
@@ -90,14 +99,19 @@ def _odd(array: NDArray) -> NDArray:
 
 
 def distance(a: NDArray, b: NDArray) -> NDArray:
-    """`abs(a - b)` of numbers, exact for integers: unsigned, so that none overflows."""
+    """`abs(a - b)` of numbers, exact for integers: unsigned, so that none overflows; 2**64 - 1 stands for more than that."""
     if a.dtype.kind == "b" and b.dtype.kind == "b":
         return np.asarray(a != b).view(np.uint8)
     signs = {x.dtype.kind for x in (a, b)}
-    if signs <= set("biu") and not (signs == {"i", "u"} and np.result_type(a, b).kind == "f"):
-        # Subtraction modulo 2**64 is right wherever the true difference fits, and that of the larger and the smaller one does.
+    if signs <= set("biu"):
+        # Subtraction modulo 2**64 is right wherever the true difference fits, and that of the larger and the smaller one does,
+        # but for one of an unsigned and a negative one. NumPy compares those two as the numbers that they are.
         a64, b64 = (x.astype(np.uint64) if x.dtype.kind != "i" else x.astype(np.int64).view(np.uint64) for x in (a, b))
-        return np.asarray(np.where(np.asarray(a > b), a64 - b64, b64 - a64))
+        found = np.asarray(np.where(np.asarray(a > b), a64 - b64, b64 - a64))
+        if signs == {"i", "u"}:
+            top, low = (a64, b) if a.dtype.kind == "u" else (b64, a)
+            found = np.where((low < 0) & (found < top), np.uint64(_MOST), found)
+        return found
     wide = np.result_type(a, b, np.float64)
     with np.errstate(all="ignore"):
         return np.asarray(np.abs(a.astype(wide) - b.astype(wide)))

@@ -393,8 +393,9 @@ class _Writer:
             whole[inside] = given
             given = whole
         try:
-            data = self.array._engine.chunks.pack(pipeline, given, config.current())
-            back = given[inside] if data is None else pipeline.decode(data)[inside]
+            with np.errstate(all="ignore"):  # what overflows shows below
+                data = self.array._engine.chunks.pack(pipeline, given, config.current())
+                back = given[inside] if data is None else pipeline.decode(data)[inside]
         except (ArgumentError, CorruptChunkError) as error:
             raise _BrokenError(f"chunk {spot}: {error}") from error
         if not self.bound.kept(values, back).all():

@@ -85,9 +85,11 @@ def tried(candidate: Candidate, blocks: Sequence[NDArray], bound: Bound, create:
         nbytes = 0
         for values in blocks:
             given = values if candidate.rounding is None else candidate.rounding(values)
-            data = cell.pipeline.encode(given)
+            with np.errstate(all="ignore"):  # what overflows shows below
+                data = cell.pipeline.encode(given)
+                back = cell.pipeline.decode(data) if candidate.coding else given
             nbytes += len(data)
-            if candidate.coding and not bound.kept(values, cell.pipeline.decode(data)).all():
+            if candidate.coding and not bound.kept(values, back).all():
                 return Trial(candidate, None, "breaks the bound")
     except NdzarrError as error:  # a codec that cannot take the dtype, the shape, a value or the fill value
         return Trial(candidate, None, str(error))

@@ -17,6 +17,7 @@ from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.streaming import dtype_of, shape_of
 
 _NOT_GIVEN: Any = np._NoValue
+_NOTE = "with statistics, only chunks that could change the answer are read"
 
 
 def _extreme(ufunc: np.ufunc, a: Any, axis: Any, out: Any, keepdims: Any, initial: Any, where: Any) -> Any:
@@ -37,14 +38,14 @@ def _extreme(ufunc: np.ufunc, a: Any, axis: Any, out: Any, keepdims: Any, initia
     )
 
 
-@implements(np.min, np.amin, kind="stream")
+@implements(np.min, np.amin, kind="stream", note=_NOTE)
 def min(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NOT_GIVEN, initial: Any = _NOT_GIVEN,
         where: Any = _NOT_GIVEN) -> Any:  # fmt: skip
     """`numpy.min`."""
     return _extreme(np.minimum, a, axis, out, keepdims, initial, where)
 
 
-@implements(np.max, np.amax, kind="stream")
+@implements(np.max, np.amax, kind="stream", note=_NOTE)
 def max(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NOT_GIVEN, initial: Any = _NOT_GIVEN,
         where: Any = _NOT_GIVEN) -> Any:  # fmt: skip
     """`numpy.max`."""
@@ -59,14 +60,14 @@ def _nan_extreme(ufunc: np.ufunc, a: Any, axis: Any, out: Any, keepdims: Any, in
     return found
 
 
-@implements(np.nanmin, kind="stream")
+@implements(np.nanmin, kind="stream", note=_NOTE)
 def nanmin(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NOT_GIVEN, initial: Any = _NOT_GIVEN,
            where: Any = _NOT_GIVEN) -> Any:  # fmt: skip
     """`numpy.nanmin`."""
     return _nan_extreme(np.fmin, a, axis, out, keepdims, initial, where)
 
 
-@implements(np.nanmax, kind="stream")
+@implements(np.nanmax, kind="stream", note=_NOTE)
 def nanmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = _NOT_GIVEN, initial: Any = _NOT_GIVEN,
            where: Any = _NOT_GIVEN) -> Any:  # fmt: skip
     """`numpy.nanmax`."""

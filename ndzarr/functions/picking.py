@@ -25,6 +25,8 @@ from ndzarr.functions.table import UnstreamedError, implements
 from ndzarr.memory import result
 from ndzarr.streaming import cut, dtype_of, is_operand, read, run, shape_of
 
+_NOTE = "with statistics, chunks of zeros are not read"
+
 
 def _normal(index: NDArray, n: int, axis: int, mode: str) -> NDArray:
     """Indices as `numpy.take` understands them, counted from the front."""
@@ -138,7 +140,7 @@ def _coordinates(a: Any, name: str) -> NDArray:
     return place
 
 
-@implements(np.nonzero, kind="stream")
+@implements(np.nonzero, kind="stream", note=_NOTE)
 def nonzero(a: Any) -> Any:
     """`numpy.nonzero`."""
     if not is_operand(a):
@@ -149,7 +151,7 @@ def nonzero(a: Any) -> Any:
     return tuple([places[:, k] for k in range(len(a.shape))])
 
 
-@implements(np.argwhere, kind="stream")
+@implements(np.argwhere, kind="stream", note=_NOTE)
 def argwhere(a: Any) -> Any:
     """`numpy.argwhere`."""
     if not shape_of(a):
@@ -157,7 +159,7 @@ def argwhere(a: Any) -> Any:
     return _coordinates(a, "numpy.argwhere")
 
 
-@implements(np.flatnonzero, kind="stream")
+@implements(np.flatnonzero, kind="stream", note=_NOTE)
 def flatnonzero(a: Any) -> Any:
     """`numpy.flatnonzero`."""
     numbers = _by_statistics(a)

@@ -107,16 +107,17 @@ def grown(shape: Shape, source: Shape, unit: Shape, most: int) -> Pass:
 
 def _between(shape: Shape, source: Shape, target: Shape, most: int) -> Shape:
     """Lengths of chunks of the array in between."""
-    reads = _stretched(source, target, most)
-    writes = _stretched(target, source, most)
+    reads = _stretched(source, target, shape, most)
+    writes = _stretched(target, source, shape, most)
     return _clipped([min(r, w) for r, w in zip(reads, writes, strict=True)], shape)
 
 
-def _stretched(lengths: Shape, goal: Shape, most: int) -> list[int]:
+def _stretched(lengths: Shape, goal: Shape, shape: Shape, most: int) -> list[int]:
     """A block of whole chunks, longer along the axes where those of the other side are: there it decides about what lies
     between.
 
-    A length that divides the other side's is better than one up to twice as long that does not, for then no chunk is cut.
+    A length that divides the other side's is better than one up to twice as long that does not, for then no chunk is cut; where
+    the other side takes the whole axis, none is.
     """
     block = list(lengths)
     open_ = [axis for axis, (n, other) in enumerate(zip(lengths, goal, strict=True)) if n < other]
@@ -132,8 +133,8 @@ def _stretched(lengths: Shape, goal: Shape, most: int) -> list[int]:
         block[axis] = length
         if length >= goal[axis] or len(open_) == 1:
             open_.remove(axis)
-    for axis, (length, unit, other) in enumerate(zip(block, lengths, goal, strict=True)):
-        if length < other and other % length:
+    for axis, (length, unit, other, n) in enumerate(zip(block, lengths, goal, shape, strict=True)):
+        if length < other < n and other % length:
             whole = [k for k in range(length // unit * unit, length // 2, -unit) if other % k == 0]
             block[axis] = whole[0] if whole else length
     return block

@@ -51,7 +51,7 @@ Scheduler: TypeAlias = Literal["threads", "dask"]
 #: The folder beside the target that notes lie in, and what is in between.
 FOLDER = "__rechunk__"
 #: What may be given anew, besides chunks and shards.
-_CHANGES = frozenset("compressor filters order dimension_separator checksum fill_value zarr_format".split())
+_CHANGES = frozenset("access compressor filters order dimension_separator checksum fill_value zarr_format".split())
 
 
 def rechunk(
@@ -71,7 +71,7 @@ def rechunk(
     """Write an array with other chunks to another place, within `max_mem`; the new array, open for reading and writing.
 
     src: a ZArray, or anything that `open_array` takes. dst: anything that `create_array` takes, and `path` in it. chunks,
-    shards: as for `create_array`. changes: compressor, filters, order, dimension_separator, checksum, fill_value and
+    shards: as for `create_array`. changes: access, compressor, filters, order, dimension_separator, checksum, fill_value and
     zarr_format; what is not given stays as it is. Values, attributes, names of dimensions and unknown fields are kept.
 
     max_mem: what arrays, encoded and decoded, may take at any moment, in bytes or as "256MiB"; of strings and objects only the
@@ -147,7 +147,7 @@ class _Rechunk:
         extra = extra_for(source.metadata, version)
         self.meta = replace(target.metadata, extra=extra) if extra else target.metadata
         #: Of one task, where dask decides how many there are at once.
-        self.budget = budget(source, target, max_mem, 1 if scheduler == "dask" else None)
+        self.budget = budget(source, target, max_mem, tasks=scheduler == "dask")
         self.log = Worklog(store, path, FOLDER)
         #: Which call this is, of all that are made to do the same.
         self.run_id = secrets.token_hex(8)
@@ -173,7 +173,7 @@ class _Rechunk:
             store, path = self.temp, _elsewhere(self.identity)
         create = {**create, "chunks": self.budget.passes.between, "shards": None, "attributes": {}, "dimension_names": None}
         # As fast as can be, and nothing that changes values; what has no size of its own needs its filters.
-        create |= {"compressor": _QUICK, "checksum": False, "zarr_format": version}
+        create |= {"access": None, "compressor": _QUICK, "checksum": False, "zarr_format": version}
         if not self.source.dtype.hasobject and self.source.dtype.kind != "T":
             create["filters"] = None
         made = planned_array(store, "", allow_pickle=self.source._allow_pickle, **create)

@@ -89,42 +89,39 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How memory is shared out: so many blocks at a time, each read and written by so many threads.
-
-    most: elements of a block.
-    """
+    """How memory is shared out: so many blocks at a time, each read and written by some of so many threads."""
 
     passes: Passes
     lanes: int
     workers: int
     batch_bytes: int
-    most: int
 
 
-def budget(source: ZArray, target: ZArray, max_mem: int, workers: int | None = None) -> Budget:
+def budget(source: ZArray, target: ZArray, max_mem: int, *, tasks: bool = False) -> Budget:
     """The passes and threads that keep within `max_mem` bytes; MemoryLimitError, which says what is needed, where none do.
 
-    workers: threads at most, by default `options(workers)` or as many as there are processors.
+    Blocks go by shapes and `max_mem` alone, so that another machine, or other options, go on with what was begun; how many
+    threads copy them does not. tasks: one block at a time, by one thread.
     """
-    options = config.current()
-    threads = workers or options.workers or processors()
     itemsize = max(1, source.dtype.itemsize)
     read, objects = _longest(source._engine.layout.grid, source.shape), _longest(target._engine.layout.objects, source.shape)
-    grid = target._engine.layout
-    written = (_WRITTEN if grid.grid is grid.objects else _SHARDED) * math.prod(objects) * itemsize
+    layout = target._engine.layout
+    written = (_WRITTEN if layout.grid is layout.objects else _SHARDED) * math.prod(objects) * itemsize
     scratch = max(_READ * math.prod(read) * itemsize, written)
-    batched = any(z._store.batched for z in (source, target))
-    batch = min(options.batch_bytes, max(1 << 20, max_mem // 16)) if batched else 0
+    batch = max(1 << 20, max_mem // 16) if any(z._store.batched for z in (source, target)) else 0
     usable = int(max_mem * _USED)
     need = 0
-    # Two blocks at a time, so that one is read while the other is written; fewer, and fewer threads, where that is too much.
-    for lanes, crew in _choices(threads):
+    for lanes, crew in _choices(tasks):
         room = (usable - crew * scratch - 2 * lanes * batch) / lanes
-        # An eighth at least for the block: tiny blocks and many threads are worse than the other way round.
+        # Not more threads than leave most of the memory to blocks.
         passes = plan_passes(source.shape, read, objects, int(room / itemsize)) if room > 0 else None
-        if passes is not None and (crew == 1 or room * lanes >= usable / 4):
-            return Budget(passes, lanes, crew, batch or options.batch_bytes, int(room / itemsize))
-        need = int((crew * scratch + 2 * lanes * batch + math.prod(objects) * itemsize) / _USED) + 1
+        if passes is not None and (crew == 1 or room * lanes >= usable / 2):
+            options = config.current()
+            blocks = lanes * itemsize * max(math.prod(step.block) for step in passes.steps)
+            most = max(crew, int((usable - blocks - 2 * lanes * batch) / scratch)) if scratch and not tasks else crew
+            workers = min(options.workers or processors(), most)
+            return Budget(passes, min(lanes, workers), workers, min(options.batch_bytes, batch) or options.batch_bytes)
+        need = int((crew * scratch + 2 * lanes * batch + math.prod(objects) * itemsize) / _USED) + 2
     raise MemoryLimitError(
         f"rechunking {source.shape} of {source.dtype} from chunks {read} to objects {objects} needs {need} bytes at least, and "
         f"max_mem allows {max_mem}; pass more, or smaller chunks or shards",
@@ -133,12 +130,10 @@ def budget(source: ZArray, target: ZArray, max_mem: int, workers: int | None = N
     )
 
 
-def _choices(threads: int) -> list[tuple[int, int]]:
-    found = []
-    while threads > 1:
-        found.append((2, threads))
-        threads //= 2
-    return [*found, (1, 1)]
+def _choices(tasks: bool) -> list[tuple[int, int]]:
+    """Blocks at a time, and threads: two blocks, so that one is read while the other is written, where there is room for
+    that."""
+    return [(1, 1)] if tasks else [(2, 8), (2, 4), (2, 2), (1, 1)]
 
 
 def _longest(grid: Grid, shape: Shape) -> Shape:

@@ -15,10 +15,11 @@ from ndzarr.crew import CREW_FROM_NS, share
 from ndzarr.engine import Engine, chunk_in, encoded_in, evidence, evidence_after_s, whole_objects, write_record
 from ndzarr.progress import Progress, meter
 from ndzarr.statistics.evidence import short_digest
-from ndzarr.statistics.record import MISSING, THERE, UNKNOWN, Record, check_size, chunks_of_objects, to_bytes
+from ndzarr.statistics.record import MISSING, THERE, UNKNOWN, Record, check_size, chunks_of_objects, spot_of, to_bytes
 from ndzarr.statistics.summary import Summary, summary_of
+from ndzarr.statistics.told import Statistics, told
 from ndzarr.statistics.trust import FETCHED, same_evidence, stored_record
-from ndzarr.stores.base import ABSENT
+from ndzarr.stores.base import ABSENT, AFTER_BYTES
 
 T = TypeVar("T")
 
@@ -26,8 +27,8 @@ T = TypeVar("T")
 _LONGEST_S = 1.0
 
 
-def collect(engine: Engine, progress: Progress = None) -> None:
-    """Collect the statistics of all chunks and put their record beside the array.
+def collect(engine: Engine, progress: Progress = None) -> Statistics:
+    """The statistics of all chunks as they are now, whose record is put beside the array.
 
     What is known and still so is kept: only objects that are new, or other than they were, are decoded. progress counts
     objects. Raises MemoryLimitError for more chunks than a record may have, and what reading and writing raise.
@@ -39,6 +40,7 @@ def collect(engine: Engine, progress: Progress = None) -> None:
         collector = _Collector(engine, made, stored_record(engine), done)
         collector.run()
     write_record(engine, to_bytes(made))
+    return told(engine, made, (made.state != UNKNOWN)[chunks_of_objects(engine.layout)])
 
 
 @dataclass(slots=True)
@@ -124,12 +126,16 @@ class _Collector:
     def _later(self) -> None:
         """Get evidence of objects that were written a moment before they were read: wait for it, and read those again."""
         engine, made = self.engine, self.made
+        shape = engine.layout.objects.shape
         wait = evidence_after_s(engine)
         late = np.flatnonzero((made.state == THERE) & ~made.evidence.any(axis=1))
-        if wait is None or wait > _LONGEST_S or not len(late):
+        if wait is None or not len(late):
+            return
+        largest = engine.most(engine.layout.uniform or engine.layout.cell(spot_of(int(late[0]), shape)))
+        wait += wait * largest / AFTER_BYTES
+        if wait > _LONGEST_S:
             return
         time.sleep(wait)
-        shape = engine.layout.objects.shape
 
         def work(mine: Iterator[list[int]]) -> None:
             for run in mine:

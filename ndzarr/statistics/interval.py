@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,94 +37,125 @@ class NotUnderstoodError(TypeError):
     """A predicate asks more of an Interval than it can say."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Truth:
-    """What a predicate can answer for elements of each chunk."""
+class _Asked:
+    """What stands for elements that nobody has seen. `doubts` remembers that more was asked, whoever catches the exception."""
 
-    yes: NDArray
-    no: NDArray
+    __slots__ = ("doubts",)
 
-    def __and__(self, other: Any) -> Truth:
-        other = _truth(other)
-        return Truth(self.yes & other.yes, self.no | other.no)
+    def __init__(self, doubts: list[str]) -> None:
+        self.doubts = doubts
 
-    def __or__(self, other: Any) -> Truth:
-        other = _truth(other)
-        return Truth(self.yes | other.yes, self.no & other.no)
+    def refuse(self, what: str) -> NotUnderstoodError:
+        """The exception to raise; it is remembered."""
+        self.doubts.append(what)
+        return NotUnderstoodError(f"bounds alone do not tell {what}")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)  # Python and NumPy look whether there are such
+        raise self.refuse(name)
+
+    def _refused(self, *args: Any, **kwargs: Any) -> Any:
+        raise self.refuse("what comes of this")
+
+    __array__ = __bool__ = __len__ = __iter__ = __getitem__ = __contains__ = __hash__ = __index__ = _refused
+    __int__ = __float__ = __complex__ = __round__ = __neg__ = __pos__ = __abs__ = __invert__ = _refused
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refused
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __divmod__ = __rdivmod__ = __pow__ = __rpow__ = _refused
+    __matmul__ = __rmatmul__ = __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = __xor__ = __rxor__ = _refused
+    __and__ = __rand__ = __or__ = __ror__ = __lt__ = __le__ = __gt__ = __ge__ = __eq__ = __ne__ = _refused
+
+
+class Truth(_Asked):
+    """What a predicate can answer for elements of each chunk: `yes`, `no`, or both."""
+
+    __slots__ = ("no", "yes")
+
+    def __init__(self, yes: NDArray, no: NDArray, doubts: list[str]) -> None:
+        super().__init__(doubts)
+        self.yes = yes
+        self.no = no
+
+    def _other(self, value: Any) -> Truth:
+        if not isinstance(value, Truth):
+            raise self.refuse(f"what comes of this and a {type(value).__name__}")
+        return value
+
+    def __and__(self, other: Any) -> Any:
+        other = self._other(other)
+        return Truth(self.yes & other.yes, self.no | other.no, self.doubts)
+
+    def __or__(self, other: Any) -> Any:
+        other = self._other(other)
+        return Truth(self.yes | other.yes, self.no & other.no, self.doubts)
 
     __rand__, __ror__ = __and__, __or__
 
-    def __invert__(self) -> Truth:
-        return Truth(self.no, self.yes)
+    def __invert__(self) -> Any:
+        return Truth(self.no, self.yes, self.doubts)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs:
             if ufunc in _LOGIC and len(inputs) == 2:
-                return _LOGIC[ufunc](_truth(inputs[0]), _truth(inputs[1]))
+                return _LOGIC[ufunc](self._other(inputs[0]), self._other(inputs[1]))
             if ufunc in (np.logical_not, np.invert):
                 return ~self
-        raise NotUnderstoodError(f"{ufunc.__name__} of what a predicate says")
-
-    def __bool__(self) -> bool:
-        raise NotUnderstoodError("the truth of what a predicate says of many elements")
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray:
-        raise NotUnderstoodError("what a predicate says of a chunk is no array")
+        raise self.refuse(f"{ufunc.__name__} of an answer")
 
 
-def _truth(value: Any) -> Truth:
-    if not isinstance(value, Truth):
-        raise NotUnderstoodError(f"{type(value).__name__} among what a predicate says")
-    return value
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Interval:
+class Interval(_Asked):
     """The elements of chunks: between `low` and `high` where there are `some` that are no NaNs; `nans`: where there are NaNs.
 
     All are arrays with an element for each chunk; low and high have the dtype of the chunks.
     """
 
-    low: NDArray
-    high: NDArray
-    some: NDArray
-    nans: NDArray
+    __slots__ = ("_high", "_low", "_nans", "_some")
+
+    def __init__(self, low: NDArray, high: NDArray, some: NDArray, nans: NDArray) -> None:
+        super().__init__([])
+        self._low, self._high, self._some, self._nans = low, high, some, nans
 
     def _compared(self, other: Any, compare: Callable[[Any, Any], Any]) -> Truth:
-        if not isinstance(other, (bool, int, float, np.generic, str, bytes)) and not (
-            isinstance(other, np.ndarray) and other.ndim == 0
-        ):
-            raise NotUnderstoodError(f"comparison with {type(other).__name__}")
-        if self.low.dtype.kind in "mM" and np.result_type(self.low.dtype, np.asarray(other)) != self.low.dtype:
-            raise NotUnderstoodError("dates put in another unit, of which NumPy may have too few bits")
+        number = isinstance(other, (bool, int, float, np.generic, str, bytes))
+        if not number and not (type(other) is np.ndarray and other.ndim == 0):  # a masked one says other things
+            raise self.refuse(f"a comparison with a {type(other).__name__}")
+        try:
+            return self._answer(other, compare)
+        except Exception as error:  # NumPy's own, of what does not compare: it may raise the same of a chunk
+            raise self.refuse(f"a comparison with {other!r}") from error
+
+    def _answer(self, other: Any, compare: Callable[[Any, Any], Any]) -> Truth:
+        low, high = self._low, self._high
+        dated = {low.dtype.kind, np.asarray(other).dtype.kind} & set("mM")
+        if dated and np.result_type(low.dtype, np.asarray(other)) != low.dtype:
+            # In another unit NumPy may have too few bits, and of integers as dates the smallest is NaT.
+            raise self.refuse("how dates compare with what is none, or of another unit")
         # Arrays, so that NumPy puts the two in one dtype as it does for a chunk.
-        first, last = (np.asarray(compare(bound, other)) for bound in (self.low, self.high))
-        if first.dtype != bool or first.shape != self.low.shape:
-            raise NotUnderstoodError(f"comparison with {other!r}")
+        first, last = np.asarray(compare(low, other)), np.asarray(compare(high, other))
+        if first.dtype != bool or first.shape != low.shape:
+            raise self.refuse(f"a comparison with {other!r}")
         odd = np.zeros(first.shape, bool)  # what the comparison says of NaN
         if compare in (operator.eq, operator.ne):
-            below, above = np.asarray(self.high < other), np.asarray(self.low > other)
-            equal = [np.asarray(bound == other) for bound in (self.low, self.high)]
-            strange = np.asarray(other != other).reshape(())[()]  # a NaN equals nothing
-            always = equal[0] & equal[1]
-            never = below | above | bool(strange)
-            truth = Truth(~never, ~always)
+            always = np.asarray(low == other) & np.asarray(high == other)
+            strange = bool(np.asarray(other != other))  # a NaN equals nothing
+            never = np.asarray(high < other) | np.asarray(low > other) | strange
+            yes, no = ~never, ~always
             if compare is operator.ne:
-                truth, odd = ~truth, ~odd
+                yes, no, odd = no, yes, ~odd
         else:
-            truth = Truth(first | last, ~(first & last))
-        return Truth((truth.yes & self.some) | (self.nans & odd), (truth.no & self.some) | (self.nans & ~odd))
+            yes, no = first | last, ~(first & last)
+        return Truth((yes & self._some) | (self._nans & odd), (no & self._some) | (self._nans & ~odd), self.doubts)
 
-    def __lt__(self, other: Any) -> Truth:
+    def __lt__(self, other: Any) -> Any:
         return self._compared(other, operator.lt)
 
-    def __le__(self, other: Any) -> Truth:
+    def __le__(self, other: Any) -> Any:
         return self._compared(other, operator.le)
 
-    def __gt__(self, other: Any) -> Truth:
+    def __gt__(self, other: Any) -> Any:
         return self._compared(other, operator.gt)
 
-    def __ge__(self, other: Any) -> Truth:
+    def __ge__(self, other: Any) -> Any:
         return self._compared(other, operator.ge)
 
     def __eq__(self, other: object) -> Any:  # as an array's, which is no bool either
@@ -141,28 +171,17 @@ class Interval:
                 if isinstance(inputs[0], Interval):
                     return inputs[0]._compared(inputs[1], compare)
                 return self._compared(inputs[0], _MIRRORED.get(compare, compare))
-            if ufunc in (np.isnan, np.isnat) and (ufunc is np.isnat) == (self.low.dtype.kind in "mM"):
-                return Truth(self.nans.copy(), self.some.copy())
-        raise NotUnderstoodError(f"{ufunc.__name__} of the elements of a chunk")
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray:
-        raise NotUnderstoodError("the bounds of a chunk are no array")
-
-    def __bool__(self) -> bool:
-        raise NotUnderstoodError("the truth of many elements")
-
-    def __len__(self) -> int:
-        raise NotUnderstoodError("the length of a chunk")
-
-    def __iter__(self) -> Any:
-        raise NotUnderstoodError("the elements of a chunk one by one")
+            if ufunc in (np.isnan, np.isnat) and (ufunc is np.isnat) == (self._low.dtype.kind in "mM"):
+                return Truth(self._nans.copy(), self._some.copy(), self.doubts)
+        raise self.refuse(f"{ufunc.__name__} of the elements")
 
 
 def ask(predicate: Callable[[Any], Any], interval: Interval) -> Truth | None:
     """What a predicate says of chunks; None where it wants more than their bounds."""
+    interval.doubts.clear()
     try:
         with np.errstate(all="ignore"):
             found = predicate(interval)
     except Exception:  # whatever it is: asked about real elements it may do well
         return None
-    return found if type(found) is Truth else None
+    return found if type(found) is Truth and not interval.doubts else None

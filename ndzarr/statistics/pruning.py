@@ -6,6 +6,7 @@ Each chunk whose statistics cannot be believed at this moment is read, so that t
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
@@ -17,7 +18,7 @@ from ndzarr._typing import Box, Coords, NDArray
 from ndzarr.crew import CREW_FROM_NS, share
 from ndzarr.engine import Engine, evidence_after_s
 from ndzarr.errors import ArgumentError
-from ndzarr.memory import result
+from ndzarr.memory import check_result, result
 from ndzarr.operand import Operand
 from ndzarr.statistics.interval import Interval, Truth, ask
 from ndzarr.statistics.record import MOST_CHUNKS
@@ -156,26 +157,28 @@ def where(array: Operand, engine: Engine, predicate: Callable[[Any], Any], *, pr
     """
     found = _pruning(engine, fetch=True) if prune else None
     truth = None if found is None else _asked(engine, found, predicate)
-    pieces: list[NDArray] = []
+    places = _Places()
     if found is None or truth is None:
         blocks = cut([array], engine.meta.shape, nbytes=4 * (engine.meta.dtype.itemsize + 8))
 
         def one(box: Box) -> None:
-            pieces.append(_numbers(engine, box, predicate, array.read_box(box)))
+            places.add(_numbers(engine, box, predicate, array.read_box(box)))
 
         run(blocks.boxes(), one, [array], blocks)
-        return _sorted(pieces)
-    for number in np.flatnonzero(found.chunks & ~truth.no).tolist():
-        pieces.append(_numbers(engine, _box(engine, number), None, None))
+        return places.sorted()
+    sure = np.flatnonzero(found.chunks & ~truth.no)
+    places.expect(int(chunk_sizes(engine)[sure].sum()))
+    for number in sure.tolist():
+        places.add(_numbers(engine, _box(engine, number), None, None))
     left = np.flatnonzero(~found.chunks | (truth.yes & truth.no)).tolist()
 
     def work(mine: Iterator[int]) -> None:
         for number in mine:
             box = _box(engine, number)
-            pieces.append(_numbers(engine, box, predicate, array.read_box(box)))
+            places.add(_numbers(engine, box, predicate, array.read_box(box)))
 
     share(iter(left), work, CREW_FROM_NS, config.current().workers, count=len(left))
-    return _sorted(pieces)
+    return places.sorted()
 
 
 def nonzero(array: Operand, engine: Engine) -> NDArray | None:
@@ -216,9 +219,32 @@ def _numbers(engine: Engine, box: Box, predicate: Callable[[Any], Any] | None, b
     return np.asarray(number).reshape(-1)
 
 
-def _sorted(pieces: list[NDArray]) -> NDArray:
-    place = result((sum(piece.size for piece in pieces),), np.dtype(np.intp), "where")
-    if place.size:
-        np.concatenate(pieces, out=place)
-        place.sort(kind="stable")
-    return place
+class _Places:
+    """Numbers of elements as they are found, from any thread, never more than `options(max_result=)` allows."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pieces: list[NDArray] = []
+        self._count = 0
+        self._allowed = 1 << 20
+
+    def expect(self, count: int) -> None:
+        """Raise MemoryLimitError where so many numbers are too many."""
+        nbytes = count * np.dtype(np.intp).itemsize
+        check_result(nbytes, f"the places of {count} elements or more", "ask for fewer, or of a part of the array")
+
+    def add(self, piece: NDArray) -> None:
+        with self._lock:
+            self._pieces.append(piece)
+            self._count += piece.size
+            if self._count > self._allowed:
+                self._allowed = 2 * self._count  # asking the system each time would take longer than the search
+                self.expect(self._count)
+
+    def sorted(self) -> NDArray:
+        """All of them in C order."""
+        place = result((self._count,), np.dtype(np.intp), "where")
+        if place.size:
+            np.concatenate(self._pieces, out=place)
+            place.sort(kind="stable")
+        return place

@@ -90,10 +90,11 @@ def statistics_of(engine: Engine) -> Statistics | None:
     Of objects that the store has no evidence of, the bytes are fetched and hashed; nothing is decoded.
     """
     found = trusted(engine, fetch=True)
-    return None if found is None else _told(engine, found.record, found.chunks)
+    return None if found is None else told(engine, found.record, found.chunks)
 
 
-def _told(engine: Engine, record: Record, known: NDArray) -> Statistics:
+def told(engine: Engine, record: Record, known: NDArray) -> Statistics:
+    """The statistics of a record of which the chunks in the mask `known` are to be believed."""
     meta, grid = engine.meta, engine.layout.grid
     has_order = ordered(meta.dtype)
     shape = grid.shape

@@ -19,6 +19,8 @@ from ndzarr.stores.remains import Remain, aside
 
 #: What `evidence` says of a key under which nothing is.
 ABSENT = "absent"
+#: See `Store.evidence_after_s`.
+AFTER_BYTES = 10_000_000
 
 list_ = list  # inside the class body `list` is the method
 
@@ -50,7 +52,8 @@ class Store(ABC):
     transactional: bool = False
     #: Pickles with all that it holds: what another process writes to its copy nobody else sees.
     by_value: bool = False
-    #: `evidence` says something of a value so many seconds after its last change; None where it never does.
+    #: `evidence` says something of a value so many seconds after its last change, and as many more for each AFTER_BYTES of it;
+    #: None where it never does.
     evidence_after_s: float | None = None
 
     @property

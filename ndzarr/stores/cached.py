@@ -102,7 +102,6 @@ class CachedStore(WrapperStore):
             raise ArgumentError(f"validate is 'tag', and {inner.url} has no tags", field="validate", found=validate)
         if path is not None and name is None and not _is_named(inner):
             raise ArgumentError(f"{inner.url} is another store in the next process: give a name for its copies", field="name")
-        self.evidence_after_s = None  # what `inner` says of a value need not be so of a copy
         self.limit, self.validate = _size(limit), validate
         self.path = None if path is None else os.path.abspath(path)
         self.name = name

@@ -247,11 +247,11 @@ class ObjectStore(Store):
         return (meta.get("e_tag"), meta.get("version"))
 
     def evidence(self, keys: Sequence[Key]) -> list_[str | None]:
-        if self.evidence_after_s is None:
+        if self.evidence_after_s is None or type(self) is not ObjectStore:
             return super().evidence(keys)
         found = self.get_many_tagged([(key, ByteRange(0, 1)) for key in keys])
         tags: list_[Any] = [None if answer is None else answer[1] for answer in found]
-        return [ABSENT if tag is None else f"{tag[0]} {tag[1]}" if tag[0] else None for tag in tags]
+        return [ABSENT if tag is None else f"{tag[0]} {tag[1]}" if _is_strong(tag[0]) else None for tag in tags]
 
     def get_many(self, requests: Iterable[_Request]) -> list_[Buffer | None]:
         wanted = [(check_key(key), range) for key, range in requests]
@@ -449,6 +449,11 @@ def _made(url: str, config: dict[str, Any]) -> Any:
 
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
+
+
+def _is_strong(tag: Any) -> bool:
+    """Whether a tag (ETag) is another one for any other bytes: a weak one need not be."""
+    return bool(tag) and not str(tag).startswith("W/")
 
 
 def _bare(url: str) -> str:

@@ -34,6 +34,8 @@ class PrefixStore(WrapperStore):
             raise ArgumentError(f"prefix is {prefix!r}: expected the name of a folder", field="prefix", found=prefix)
         #: The folder in `inner`, with "/" at its end.
         self.prefix = f"{path}/"
+        if type(self) is PrefixStore:
+            self.evidence_after_s = inner.evidence_after_s
 
     @property
     def url(self) -> str:
@@ -52,7 +54,7 @@ class PrefixStore(WrapperStore):
         return self.inner.get_tagged(self._whole(key), range)
 
     def evidence(self, keys: Sequence[Key]) -> list_[str | None]:
-        return self.inner.evidence([self._whole(key) for key in keys])
+        return super().evidence(keys) if self.evidence_after_s is None else self.inner.evidence([self._whole(k) for k in keys])
 
     def get_many(self, requests: Iterable[Request]) -> list_[Buffer | None]:
         return self.inner.get_many(self._requests(requests))

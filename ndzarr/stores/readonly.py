@@ -29,6 +29,8 @@ class ReadOnlyStore(WrapperStore):
     def __init__(self, inner: Store) -> None:
         super().__init__(inner)
         self.writable = self.transactional = False
+        if type(self) is ReadOnlyStore:
+            self.evidence_after_s = inner.evidence_after_s
 
     @property
     def url(self) -> str:

@@ -103,6 +103,8 @@ class RecordingStore(WrapperStore):
         if payloads not in (False, True, "sha256"):
             raise ArgumentError(f"payloads is {payloads!r}, expected False, True or 'sha256'", field="payloads", found=payloads)
         self.payloads = payloads
+        if type(self) is RecordingStore:
+            self.evidence_after_s = inner.evidence_after_s
         self._records: list_[Recorded] = []
         self._batches = 0
         self._start = time.perf_counter()
@@ -192,7 +194,8 @@ class RecordingStore(WrapperStore):
 
     def evidence(self, keys: Sequence[Key]) -> list_[str | None]:
         wanted: list_[Request] = [(check_key(key), None) for key in keys]
-        return self._call("evidence", wanted, lambda: self.inner.evidence(keys), lambda found, n: (None, found[n]))
+        ask = super().evidence
+        return self._call("evidence", wanted, lambda: ask(keys), lambda found, n: (None, found[n]))
 
     def get_many(self, requests: Iterable[Request]) -> list_[Buffer | None]:
         wanted = checked(requests)

@@ -29,7 +29,9 @@ class WrapperStore(Store):
         self.writable, self.conditional, self.tagged = inner.writable, inner.conditional, inner.tagged
         self.batched, self.exclusive, self.transactional = inner.batched, inner.exclusive, inner.transactional
         self.by_value = inner.by_value
-        self.evidence_after_s = inner.evidence_after_s
+        # What a subclass makes of values is not what `inner` knows of: only ours, each by its own exact type, hand that on.
+        if type(self) is WrapperStore:
+            self.evidence_after_s = inner.evidence_after_s
 
     def get(self, key: Key, range: ByteRange | None = None) -> Buffer | None:
         return self.inner.get(check_key(key), range)
@@ -38,7 +40,8 @@ class WrapperStore(Store):
         return self.inner.get_tagged(check_key(key), range)
 
     def evidence(self, keys: Sequence[Key]) -> list_[str | None]:
-        return self.inner.evidence([check_key(key) for key in keys])
+        wanted = [check_key(key) for key in keys]
+        return self.inner.evidence(wanted) if self.evidence_after_s is not None else super().evidence(wanted)
 
     def get_many(self, requests: Iterable[Request]) -> list_[Buffer | None]:
         return self.inner.get_many(checked(requests))

@@ -35,17 +35,22 @@ peer_v3: Any = importlib.import_module("peer_v3")
 Found, UnableError = peer_v3.Found, peer_v3.UnableError
 
 
+def dims(case: Any) -> list[str | None]:
+    """The names of the axes: the document's, or some that netCDF-C and xarray can do with."""
+    return case.names or [f"d{n}" for n in range(case.data.ndim)]
+
+
 def put(case: Any, place: Path) -> None:
-    """The documents of a group, and of the array in it."""
+    """The documents of a group, and of the array in it, whose axes have names."""
     inner = place / "a"
     inner.mkdir(parents=True, exist_ok=True)
     if case.document["zarr_format"] == 2:
         (place / ".zgroup").write_text('{"zarr_format": 2}')
         (inner / ".zarray").write_text(json.dumps(case.document))
-        (inner / ".zattrs").write_text(json.dumps(case.attributes))
+        (inner / ".zattrs").write_text(json.dumps({**case.attributes, "_ARRAY_DIMENSIONS": dims(case)}))
     else:
         peer_v3.put_document(place, {"zarr_format": 3, "node_type": "group", "attributes": {}})
-        peer_v3.put_document(inner, {**case.document, "attributes": case.attributes})
+        peer_v3.put_document(inner, {"dimension_names": dims(case), **case.document, "attributes": case.attributes})
 
 
 class ByBoxes:

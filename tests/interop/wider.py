@@ -10,6 +10,7 @@ them). As in `table.py` no cell is written by hand.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import json
 import os
 import re
@@ -30,11 +31,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 table: Any = importlib.import_module("table")
 v3: Any = importlib.import_module("v3_features")
 others: Any = importlib.import_module("peer_others")
+hosts: Any = importlib.import_module("hosts")
 
 Report = dict[str, str]
 START, END = "<!-- tables: written by tests/interop/wider.py -->", "<!-- end of tables -->"
 VARIABLES = {"zarr2": "NDZARR_PEER_ZARR2", "zarr3": "NDZARR_PEER_ZARR3", "others": "NDZARR_PEER_OTHERS"}
-#: What is a column of which table: (set of features, label, where it is installed, what peer_others.py calls it).
+#: What is a column of which table: (set of features, label, where it is installed, its name there); "here" are xarray and dask
+#: over ndzarr.
 COLUMNS = (
     ("v2", "zarr-python 2", "zarr2", "zarr-python"),
     ("v2", "zarr-python 3", "zarr3", "zarr-python"),
@@ -42,8 +45,12 @@ COLUMNS = (
     ("v2", "z5py", "others", "z5py"),
     ("v2", "GDAL", "others", "GDAL"),
     ("v2", "netCDF-C", "others", "netCDF-C"),
+    ("v2", "xarray", "here", "xarray"),
+    ("v2", "dask", "here", "dask"),
     ("v3", "z5py", "others", "z5py"),
     ("v3", "GDAL", "others", "GDAL"),
+    ("v3", "xarray", "here", "xarray"),
+    ("v3", "dask", "here", "dask"),
 )
 
 
@@ -97,11 +104,11 @@ def ask(python: str, name: str, *steps: str) -> tuple[str, list[Report]]:
     return answer["version"], answer["reports"]
 
 
-def do(verb: str, features: str, root: Path) -> Report:
-    """Let ndzarr take a step."""
+def do(verb: str, features: str, root: Path, who: Any = Ours) -> Report:
+    """Let ndzarr, or what runs over it, take a step."""
     with table.warnings.catch_warnings(), np.errstate(all="ignore"):
         table.warnings.simplefilter("ignore")
-        report: Report = table.peer.step(Ours(), verb, others.cases_of(features), root)
+        report: Report = table.peer.step(who(), verb, others.cases_of(features), root)
     return report
 
 
@@ -111,20 +118,34 @@ def measure(pythons: Mapping[str, str], root: Path) -> Measured:
     own = {features: do("read", features, root / features) for features in ("v2", "v3")}
     found = Measured({}, written, own, {})
 
-    def one(column: tuple[str, str, str, str]) -> None:
+    def asked(column: tuple[str, str, str, str]) -> tuple[str, list[Report]]:
         features, label, where, name = column
         place = root / f"{features} {label}"
         steps = (f"write:{features}:{place}", f"read:{features}:{place}", f"read:{features}:{root / features}")
-        found.versions[label], (wrote, self_read, they) = ask(pythons[where], name, *steps)
-        found.theirs[f"{features} {label}"] = {
-            "wrote": wrote,
-            "self": self_read,
-            "we": do("read", features, place),
-            "they": they,
-        }
+        return ask(pythons[where], name, *steps)
 
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(one, COLUMNS))
+        asking = {column: pool.submit(asked, column) for column in COLUMNS if column[2] != "here"}
+        # Here, in one thread: Python's filters of warnings are for all of them.
+        for column in COLUMNS:
+            features, label, where, name = column
+            place = root / f"{features} {label}"
+            if where == "here":
+                who = hosts.HOSTS[name]
+                version, steps = (
+                    importlib.metadata.version(name),
+                    [("write", place), ("read", place), ("read", root / features)],
+                )
+                reports = [do(verb, features, at, who) for verb, at in steps]
+            else:
+                version, reports = asking[column].result()
+            found.versions[label] = version
+            found.theirs[f"{features} {label}"] = {
+                "wrote": reports[0],
+                "self": reports[1],
+                "we": do("read", features, place),
+                "they": reports[2],
+            }
     return found
 
 
@@ -203,7 +224,7 @@ def rendered(measured: Measured) -> str:
         + ", ".join(f"{label} {measured.versions[label]}" for label in dict.fromkeys(c[1] for c in COLUMNS))
         + "."
     ]
-    for features, title in (("v2", "Zarr v2"), ("v3", "Zarr v3, on GDAL and z5py")):
+    for features, title in (("v2", "Zarr v2"), ("v3", "Zarr v3, on z5py, GDAL, xarray and dask")):
         labels = [label for of, label, _, _ in COLUMNS if of == features]
         lines += ["", f"## {title}"]
         for section, found in rows(measured, features).items():

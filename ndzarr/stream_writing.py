@@ -1,0 +1,103 @@
+"""`write_stream`: a new array from an iterator of blocks of rows, whose number nobody need know."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import chain
+from operator import length_hint
+from typing import Any
+
+import numpy as np
+
+from ndzarr._typing import NDArray, Shape
+from ndzarr.creation import planned_array, put_node
+from ndzarr.errors import ArgumentError
+from ndzarr.grid import TARGET_NBYTES, auto_chunks
+from ndzarr.keys import normalize_path
+from ndzarr.progress import Progress
+from ndzarr.rowstream import axis_argument, extend, rows_in
+from ndzarr.stores.registry import resolve
+from ndzarr.zarray import ZArray
+
+#: Lengths along the axis that grows are chosen as if there were so many bytes of rows: what comes is not known.
+_SUPPOSED_NBYTES = 1 << 30
+
+
+def write_stream(
+    store: Any,
+    blocks: Iterable[Any],
+    *,
+    axis: int = 0,
+    path: str = "",
+    dtype: Any = None,
+    chunks: Any = "auto",
+    max_mem: int | str = "256MiB",
+    overwrite: bool = False,
+    progress: Progress = None,
+    **create: Any,
+) -> ZArray:
+    """Write blocks of rows as they come to a new array, which grows along `axis`; the ZArray.
+
+    blocks: arrays equal in dtype and in all lengths but that of `axis`, or (box, array) as `ZArray.stream` gives them. The
+    first one says what dtype and lengths are. store, path, chunks, create: as for `create_array`, but for the shape. Rows are
+    gathered to whole stored objects within `max_mem`; see `ZArray.extend` for that, for what an exception leaves, and for
+    what is raised besides. ArgumentError where there is no block at all.
+
+    >>> import ndzarr, numpy as np
+    >>> z = ndzarr.write_stream(None, (np.full((n, 3), n) for n in (2, 1, 4)), chunks=(4, 3))
+    >>> z.shape, z[:, 0].tolist()
+    ((7, 3), [2, 2, 1, 4, 4, 4, 4])
+    """
+    source = iter(blocks)
+    nothing = object()
+    first = next(source, nothing)
+    if first is nothing:
+        raise ArgumentError("there is no block, so that shape and dtype are not known; see ndzarr.create_array", field="blocks")
+    rows: NDArray = np.asarray(rows_in(first))
+    if not rows.ndim:
+        raise ArgumentError(f"expected a block with rows, found {first!r} without axes", field="blocks", found=first)
+    axis = axis_argument(axis, rows.ndim)
+    kind = rows.dtype if dtype is None else dtype
+    supposed = _with(rows.shape, axis, max(rows.shape[axis], _SUPPOSED_NBYTES // max(1, _row_nbytes(rows, axis))))
+    if isinstance(chunks, str) and chunks == "auto" and "access" not in create:
+        chunks = _chunks(rows, axis)
+    opened, where = resolve(store, "a"), normalize_path(path)
+    planned = planned_array(opened, where, shape=supposed, dtype=kind, chunks=chunks, **create)
+    meta = replace(planned._meta, shape=_with(rows.shape, axis, 0))
+    put_node(opened, where, meta, overwrite=overwrite)
+    made = ZArray(opened, where, meta, writable=True, allow_pickle=planned._allow_pickle)
+    extend(made, _Blocks(first, source, length_hint(blocks)), axis, max_mem, progress)
+    return made
+
+
+class _Blocks:
+    """The first block and those after it; how many they are, where that is known."""
+
+    def __init__(self, first: Any, rest: Any, length: int) -> None:
+        self._all = chain((first,), rest)
+        self._length = length
+
+    def __iter__(self) -> Any:
+        return self._all
+
+    def __length_hint__(self) -> int:
+        return self._length
+
+
+def _row_nbytes(rows: NDArray, axis: int) -> int:
+    return math.prod(rows.shape[:axis] + rows.shape[axis + 1 :]) * rows.dtype.itemsize
+
+
+def _chunks(rows: NDArray, axis: int) -> Shape:
+    """Whole rows, as many as make about 1 MiB; pieces of one row where that is larger."""
+    nbytes = _row_nbytes(rows, axis)
+    one = _with(rows.shape, axis, 1)
+    if nbytes > TARGET_NBYTES:
+        return auto_chunks(one, rows.dtype.itemsize)
+    return tuple(max(1, n) for n in _with(one, axis, TARGET_NBYTES // max(1, nbytes)))
+
+
+def _with(shape: Shape, axis: int, length: int) -> Shape:
+    return (*shape[:axis], length, *shape[axis + 1 :])
