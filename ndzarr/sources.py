@@ -11,7 +11,7 @@ import io
 import pickle
 from collections.abc import Iterator
 from contextlib import suppress
-from types import CellType, FunctionType
+from types import CellType, FunctionType, GeneratorType
 from typing import Any
 
 from ndzarr.errors import ArgumentError
@@ -77,6 +77,8 @@ class _Finder(pickle.Pickler):
             return _made, ([*cells, *(obj.__defaults__ or ()), obj.__kwdefaults__],)
         if isinstance(obj, type):
             return _NOTHING
+        if isinstance(obj, GeneratorType):
+            return _made, ([] if obj.gi_frame is None else list(obj.gi_frame.f_locals.values()),)
         try:
             reduce = copyreg.dispatch_table.get(type(obj))
             found = obj.__reduce_ex__(5) if reduce is None else reduce(obj)
