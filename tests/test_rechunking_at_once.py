@@ -108,3 +108,9 @@ def test_what_was_finished_is_made_anew_where_it_is_to_be_replaced() -> None:
         made = ndzarr.rechunk(z, store, **WAYS[0], overwrite=True)
     np.testing.assert_array_equal(made[...], -MAPS)
     assert not leftovers(store)
+
+
+@pytest.mark.parametrize("src", [MAPS, ndzarr.create_group(None), maps().lazy[::2]], ids=["numpy", "group", "view"])
+def test_what_is_no_stored_array_is_refused_in_one_line(src: Any) -> None:
+    with pytest.raises(ndzarr.ArgumentError, match=r"^expected an array that is stored, found a \w+; .*$"):
+        ndzarr.rechunk(src, None, chunks=4)

@@ -27,6 +27,8 @@ from contextlib import closing, nullcontext
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
+
 from ndzarr import config, nodes
 from ndzarr.api import open_array
 from ndzarr.creation import make_room, planned_array, put_node
@@ -35,7 +37,9 @@ from ndzarr.dask_writing import compute_blocks, reaches_other_processes
 from ndzarr.errors import ArgumentError
 from ndzarr.formats.newarray import check_format
 from ndzarr.formats.transfer import arguments_for, extra_for
+from ndzarr.group import Group
 from ndzarr.keys import join, normalize_path
+from ndzarr.lazyview import LazyView
 from ndzarr.metadata import ArrayMeta
 from ndzarr.nodes import Worklog
 from ndzarr.progress import Progress, meter
@@ -98,6 +102,12 @@ def rechunk(
     """
     _check(changes, scheduler)
     limit = nbytes_of(max_mem, "max_mem")
+    if isinstance(src, (Group, LazyView, np.ndarray)):
+        raise ArgumentError(
+            f"expected an array that is stored, found a {type(src).__name__}; rechunk the arrays of a group one by one, and "
+            "store a view or an array in memory with ndzarr.array, which takes chunks= too",
+            field="src",
+        )
     given = src if isinstance(src, ZArray) else open_array(src)
     store = resolve(dst, "a")
     where = normalize_path(path)
