@@ -571,6 +571,29 @@ def test_collecting_again_decodes_what_has_changed(monkeypatch: Any, tmp_path: P
     assert z.statistics.min.tolist()[12] == 5
 
 
+@pytest.mark.parametrize("shards", [None, 20])
+def test_writes_know_nothing_of_statistics(shards: int | None, tmp_path: Path, record_property: Any) -> None:
+    """Not a request more, with statistics beside the array or without, and none is for the record."""
+    made = []
+    for known in (False, True):
+        store = ndzarr.RecordingStore(ndzarr.LocalStore(tmp_path / str(known)))
+        z = ndzarr.create_array(store, shape=100, dtype="i8", chunks=5, shards=shards)
+        z[:] = 1
+        if known:
+            z.collect_statistics()
+        store.clear()
+        z[:] = np.arange(100)
+        z[3:77] = 5
+        z[50] = 7
+        z.append(np.arange(30))
+        z.resize(90)
+        ndzarr.open(store, "r+")[:10] = 0
+        made.append([(record.op, record.key) for record in store.records])
+        assert not [key for _, key in made[-1] if STATISTICS in key]
+    assert sorted(made[0]) == sorted(made[1])
+    record_property("count: requests of six writes, with statistics and without", len(made[0]))
+
+
 def test_missing_raise_is_not_passed_over() -> None:
     store = ndzarr.MemoryStore()
     z = ndzarr.create_array(store, shape=64, dtype="i4", chunks=4)
@@ -702,7 +725,7 @@ def test_what_no_order_is_kept_by_is_read(t: Any) -> None:
     z = ndzarr.array(a, chunks=4)
     z.collect_statistics()
     for predicate in (lambda b: b < t, lambda b: b > t, lambda b: b != t):
-        np.testing.assert_array_equal(z.where(predicate)[0], np.nonzero(np.asarray(predicate(a)))[0])
+        np.testing.assert_array_equal(z.where(predicate)[0], np.nonzero(predicate(a))[0])
 
 
 def test_dates_in_other_units_are_read() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import pickle
 import struct
@@ -326,6 +327,23 @@ def test_what_was_not_closed_is_written_late(path: Path) -> None:
         store.__del__()
     assert contents(ZipStore(path)) == {"a": b"1"}
     store.__del__()  # nothing more to say
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_store_that_is_lost_in_a_cycle_is_written(large: bool, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by the traceback of an exception: the archive's own file must not be closed before the store is."""
+    if large:
+        monkeypatch.setattr(zip_module, "PENDING_BYTES", 10)
+    store = ZipStore(path, "w")
+    store.set("a", b"1")
+    store.flush()
+    store.set("b", b"2" * 1000)
+    cycle: list[Any] = [store]
+    cycle.append(cycle)
+    del store, cycle
+    with pytest.warns(ResourceWarning, match="not closed"):
+        gc.collect()
+    assert contents(ZipStore(path)) == {"a": b"1", "b": b"2" * 1000}
 
 
 def test_what_was_not_closed_is_written_at_exit(path: Path) -> None:

@@ -203,7 +203,7 @@ def _numbers(engine: Engine, box: Box, predicate: Callable[[Any], Any] | None, b
     if predicate is None or block is None:
         inside: tuple[Any, ...] = tuple(np.indices(lengths, np.intp, sparse=True))
     else:
-        answer = np.asarray(predicate(block))
+        answer = np.asarray(np.ma.filled(predicate(block), 0))  # masked: as numpy.nonzero does
         if answer.shape != lengths:
             raise ArgumentError(
                 f"the predicate gave an array of shape {answer.shape} for a block of shape {lengths}, expected its own: "

@@ -17,6 +17,8 @@ from tempfile import TemporaryFile
 from typing import Any, ClassVar
 from weakref import WeakSet, finalize
 
+import numpy as np
+
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, NodeExistsError, NodeNotFoundError, StoreError
@@ -419,9 +421,14 @@ class _Spill:
         return self, start
 
 
-def _finally(holder: object, close: Callable[..., Any], *arguments: Any) -> None:
-    """Call `close` when `holder` is gone; not at exit, which could be before `_flush_writers`."""
-    finalize(holder, close, *arguments).atexit = False
+def _finally(holder: Any, close: Callable[..., Any], *arguments: Any) -> None:
+    """Call `close` when `holder` is gone; not at exit, which could be before `_flush_writers`.
+
+    When a cycle is collected, weak references to what is in it die before any `__del__` is called, and that of a ZipStore needs
+    its files. The collector does not track arrays of numbers, so that one which only `holder` has goes after all of those.
+    """
+    holder.last = np.empty(0)
+    finalize(holder.last, close, *arguments).atexit = False
 
 
 class _Archive:
