@@ -66,6 +66,12 @@ def from_dask(
         raise ArgumentError(
             f"the shape of the dask array is not known, {x.shape}; call its compute_chunk_sizes() first", field="x"
         )
+    if isinstance(x._meta, np.ma.MaskedArray):
+        raise ArgumentError(
+            "x is a masked array, and what lies under the mask would be written; pass dask.array.ma.filled(x, value), with a "
+            "value that stands for what is missing",
+            field="x",
+        )
     if isinstance(store, ZArray):
         _check_alone(path=path, chunks=chunks, shards=shards, overwrite=overwrite, **create)
         target = store

@@ -14,6 +14,7 @@ from contextlib import suppress
 from types import CellType, FunctionType, GeneratorType
 from typing import Any
 
+from ndzarr import nodes
 from ndzarr.errors import ArgumentError
 from ndzarr.node import Node
 from ndzarr.relocation import check_apart
@@ -25,6 +26,8 @@ def check_unread(thing: Any, store: Store, path: str) -> None:
 
     Looks at all that `thing` would be pickled with; what cannot be pickled, as a lock, is not looked into.
     """
+    if nodes.kind(store, path) is None:
+        return
     for node in nodes_in(thing):
         try:
             check_apart(node.store, node.path, store, path, "write")
