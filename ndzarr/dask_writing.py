@@ -48,6 +48,9 @@ def from_dask(
     "raise" raises WriteHazardError instead. Either way each stored object is written once and by one task, and none is read,
     so that threads, processes and the workers of a cluster may all write at once, to any store that they reach.
 
+    An `x` that reads the ZArray it is written to finds there what was written or not yet, unless it reads each element only for
+    that element itself, as `from_dask(z.to_dask() + 1, z)`: compute it first.
+
     compute=False writes the metadata alone and gives a `dask.delayed` object that writes the rest, and whose value is the
     ZArray. Raises ArgumentError for an array of unknown shape, one that does not fit, an array in memory where other
     processes are to write, and an `x` that itself reads from what `overwrite` would delete; TypeError where NumPy would not
