@@ -25,6 +25,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -127,6 +128,8 @@ def _check(changes: dict[str, Any], scheduler: str) -> None:
         raise ArgumentError(f"cannot change {unknown[0]!r}; expected any of {', '.join(sorted(_CHANGES))}", field=unknown[0])
     if scheduler not in get_args(Scheduler):
         raise ArgumentError(f"scheduler is {scheduler!r}, expected 'threads' or 'dask'", field="scheduler", found=scheduler)
+    if scheduler == "dask" and find_spec("dask") is None:  # before anything is deleted
+        raise ArgumentError("scheduler='dask' needs dask; install it: pip install dask", field="scheduler", found=scheduler)
     check_format(changes.get("zarr_format"))
 
 
