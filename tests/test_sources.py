@@ -129,3 +129,29 @@ def test_a_stream_over_what_it_is_read_from(blocks: Any) -> None:
         ndzarr.write_stream(z.store, blocks(z), overwrite=True)
     np.testing.assert_array_equal(z[...], VALUES)
     assert ndzarr.write_stream(None, blocks(z), overwrite=True).shape == z.shape
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda z, there: ndzarr.copy(z, there, if_exists="replace"),
+        lambda z, there: ndzarr.move(z, there, if_exists="replace"),
+        lambda z, there: ndzarr.convert(z, there, overwrite=True, chunks=4),
+        lambda z, there: ndzarr.rechunk(z, there, overwrite=True, chunks=4),
+        lambda z, there: ndzarr.compress(z, there, overwrite=True),
+        lambda z, there: ndzarr.from_dask(z.to_dask(), there, overwrite=True),
+    ],
+    ids=["copy", "move", "convert", "rechunk", "compress", "from_dask"],
+)
+@pytest.mark.parametrize("kind", ["FsspecStore", "ObjectStore"])
+def test_one_directory_by_stores_of_two_classes(act: Any, kind: str, tmp_path: Path) -> None:
+    """Handles of two classes on one directory were taken for two places, and the array was replaced by itself, deleted."""
+    pytest.importorskip("fsspec" if kind == "FsspecStore" else "obstore")
+    place = tmp_path / "a b%20"
+    z = ndzarr.array(VALUES, store=str(place), chunks=2)
+    url = f"file://{place}"
+    there = getattr(ndzarr, kind)(url)
+    assert ndzarr.open_array(there).shape == z.shape
+    with pytest.raises(ndzarr.ArgumentError):
+        act(z, there)
+    np.testing.assert_array_equal(ndzarr.open_array(str(place))[...], VALUES)

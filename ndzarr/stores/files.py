@@ -119,3 +119,9 @@ def _alive(pid: int) -> bool:
     except OSError:
         return True  # there, and not ours
     return True
+
+
+def file_id(root: str, key: str) -> str:
+    """What tells a file of a store in a directory from all others, by whichever class of store and links it is reached."""
+    folder, _, name = key.rpartition("/")
+    return f"{os.path.realpath(os.path.join(root, folder))}/{name}"

@@ -16,6 +16,7 @@ from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, StoreError
 from ndzarr.keys import check_folder, check_key, check_prefix, is_key
 from ndzarr.stores.base import ABSENT, Store, as_bytes, list_
+from ndzarr.stores.files import file_id
 from ndzarr.stores.loops import each, gather, own_loop, run
 from ndzarr.stores.ranges import Fetch, merged
 from ndzarr.stores.retries import Tries, passes, told
@@ -121,6 +122,8 @@ class ObjectStore(Store):
 
     def object_id(self, key: Key) -> Hashable:
         scheme, _, where = self._shown.partition("://")
+        if scheme == "file":
+            return file_id(where or "/", key)
         return ({"s3a": "s3", "abfs": "az", "abfss": "az", "https": "http"}.get(scheme, scheme), f"{where}/{key}")
 
     def __getstate__(self) -> tuple[Any, dict[str, Any]]:

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 from ndzarr._typing import Key
 from ndzarr.errors import ArgumentError
 from ndzarr.stores.base import own_lock
+from ndzarr.stores.files import file_id
 
 #: URL scheme -> what to install for it.
 EXTRAS = {
@@ -161,6 +162,8 @@ class Opened:
 
     def identity(self, key: Key) -> Hashable:
         """Equal for all handles on one object; two objects of one name on two servers only share a lock."""
+        if self.protocol in ("file", "local"):
+            return file_id(self.shown.partition("://")[2] or "/", key)
         scheme = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az", "https": "http"}.get(self.protocol, self.protocol)
         return (scheme, f"{self.shown.partition('://')[2].strip('/')}/{key}")
 
