@@ -21,6 +21,7 @@ from ndzarr.keys import normalize_path
 from ndzarr.metadata import ArrayMeta, GroupMeta
 from ndzarr.progress import Progress, is_wanted, meter
 from ndzarr.relocation import IfExists, Transfer, transfer
+from ndzarr.sources import check_unread
 from ndzarr.stores.base import Store
 from ndzarr.stores.foreign import located
 from ndzarr.stores.registry import resolve
@@ -414,6 +415,8 @@ def save(store: Any, *arrays: Any, progress: Any = None, **named: Any) -> None:
         if len(arrays) == 1 and not named:
             everything = {"": arrays[0]}
         else:
+            for data in (*arrays, *named.values()):
+                check_unread(data, opened, "")
             new_group(opened, "", overwrite=True)
             everything = {**{f"arr_{n}": a for n, a in enumerate(arrays)}, **named}
         # The sum is wanted before the first is written; without it no array is looked at before its turn.

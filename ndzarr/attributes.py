@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 
 from ndzarr import nodes
 from ndzarr._typing import Json
+from ndzarr.engine import check_seen
 from ndzarr.errors import ReadOnlyError
 from ndzarr.formats.document import attribute_mapping, plain
 from ndzarr.stores.base import Store
@@ -29,14 +30,18 @@ class Attributes(MutableMapping[str, Json]):
     {'units': 'K'}
     """
 
-    def __init__(self, store: Store, path: str, values: Mapping[str, Json], *, writable: bool, zarr_format: int) -> None:
+    def __init__(
+        self, store: Store, path: str, values: Mapping[str, Json], *, writable: bool, zarr_format: int, home: bytes
+    ) -> None:
         self._store = store
         self._path = path
         self._zarr_format = zarr_format
         self._values = dict(values)
         self._writable = writable
+        self._home = home
 
     def _check(self) -> None:
+        check_seen(self._store, self._path, self._home)
         if not self._writable:
             raise ReadOnlyError(
                 f"cannot change the attributes of {self._path or '/'!r} in {self._store.url}: it was opened with mode 'r'; "

@@ -16,6 +16,7 @@ from ndzarr.errors import ArgumentError, WriteHazardError
 from ndzarr.grid import TARGET_NBYTES
 from ndzarr.keys import normalize_path
 from ndzarr.progress import Progress, meter
+from ndzarr.sources import check_unread
 from ndzarr.stores.registry import resolve
 from ndzarr.writeplan import aligned_blocks, plan_write
 from ndzarr.zarray import ZArray
@@ -48,8 +49,9 @@ def from_dask(
     so that threads, processes and the workers of a cluster may all write at once, to any store that they reach.
 
     compute=False writes the metadata alone and gives a `dask.delayed` object that writes the rest, and whose value is the
-    ZArray. Raises ArgumentError for an array of unknown shape, one that does not fit, and an array in memory where other
-    processes are to write; TypeError where NumPy would not cast to the dtype of the array ("same_kind").
+    ZArray. Raises ArgumentError for an array of unknown shape, one that does not fit, an array in memory where other
+    processes are to write, and an `x` that itself reads from what `overwrite` would delete; TypeError where NumPy would not
+    cast to the dtype of the array ("same_kind").
 
     >>> import dask.array as da, ndzarr
     >>> z = ndzarr.from_dask(da.arange(12, chunks=5), None, chunks=4)
@@ -74,7 +76,10 @@ def from_dask(
     else:
         chunks = own_chunks(x) if isinstance(chunks, str) and chunks == "auto" else chunks
         create = {"shape": x.shape, "dtype": x.dtype, "chunks": chunks, "shards": shards, **create}
-        target = new_array(resolve(store, "a"), normalize_path(path), overwrite=overwrite, **create)
+        opened, where = resolve(store, "a"), normalize_path(path)
+        if overwrite:
+            check_unread(x, opened, where)
+        target = new_array(opened, where, overwrite=overwrite, **create)
     return store_blocks(x, target, align, compute, progress)
 
 

@@ -98,6 +98,8 @@ def plan(
         try:
             if isinstance(node, _Array):
                 arrays[node.path] = planned_array(store, full, **{"zarr_format": zarr_format, **node.create})
+                if isinstance(node.data, ZArray):
+                    check_apart(node.data.store, node.data.path, store, path if fresh else full, "copy")
             elif isinstance(node, _Group):
                 make_group(full, node.attributes, zarr_format)
             elif isinstance(node, _Copy):

@@ -8,6 +8,7 @@ from typing import Self
 from ndzarr import config
 from ndzarr.attributes import Attributes
 from ndzarr.chunkcache import ChunkCache
+from ndzarr.engine import check_seen
 from ndzarr.errors import ReadOnlyError
 from ndzarr.metadata import ArrayMeta, GroupMeta
 from ndzarr.process import here
@@ -68,7 +69,12 @@ class Node:
         """The node's attributes, a mapping that writes through."""
         if self._attrs is None:
             self._attrs = Attributes(
-                self._store, self._path, self._meta.attributes, writable=self._writable, zarr_format=self._meta.zarr_format
+                self._store,
+                self._path,
+                self._meta.attributes,
+                writable=self._writable,
+                zarr_format=self._meta.zarr_format,
+                home=self._home,
             )
         return self._attrs
 
@@ -91,3 +97,4 @@ class Node:
                 store=self._store.url,
                 path=self._path,
             )
+        check_seen(self._store, self._path, self._home)

@@ -227,7 +227,8 @@ def _unpacked(numbers: Masked, attrs: Mapping[str, Any]) -> Masked:
 
     def number(key: str) -> float | None:
         found = attrs.get(key)
-        return found if isinstance(found, (int, float)) and not isinstance(found, bool) else None
+        good = isinstance(found, (int, float)) and not isinstance(found, bool) and -_HUGE <= found <= _HUGE
+        return found if good else None
 
     missing = [value for value in (number("_FillValue"), number("missing_value")) if value is not None]
     if missing:
@@ -235,8 +236,10 @@ def _unpacked(numbers: Masked, attrs: Mapping[str, Any]) -> Masked:
     scale, offset = number("scale_factor"), number("add_offset")
     if scale is None and offset is None:
         return numbers
-    plain = np.where(numbers.mask, 0, numbers.data.astype(np.float64)) * (1 if scale is None else scale)
-    return np.ma.array(plain + (offset or 0), mask=numbers.mask)
+    with np.errstate(over="ignore"):
+        plain = np.where(numbers.mask, 0, numbers.data.astype(np.float64)) * (1.0 if scale is None else float(scale))
+        plain = np.clip(plain + float(offset or 0), -_HUGE, _HUGE)
+    return np.ma.array(plain, mask=numbers.mask)
 
 
 def _dates(values: NDArray, unit: str) -> Tell:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from xarray import (
     DataArray,
     Dataset,
@@ -26,6 +27,7 @@ from ndzarr.errors import ArgumentError, NdzarrError, NodeExistsError
 from ndzarr.formats.newarray import make_group
 from ndzarr.group import Group
 from ndzarr.keys import join, normalize_path
+from ndzarr.sources import check_unread
 from ndzarr.stores.base import Store
 from ndzarr.stores.registry import resolve
 from ndzarr.xarray_region import choose_mode, settle_region
@@ -82,6 +84,7 @@ def to_zarr(
         if variable.size == 0:
             variable.load()
     target = open_writable(store, mode, **options)
+    _check_unread(target, dataset)
     base = store.path if isinstance(store, Group) else ""
     dataset = settle_region(target, dataset, mode=target._mode, append_dim=append_dim)
     _check_encoding(target, encoding or {})
@@ -105,6 +108,8 @@ def _write_tree(
     if unknown:
         raise ArgumentError(f"unexpected encoding group name(s) provided: {unknown}")
     top = open_writable(store, mode, **options)
+    for node in tree.subtree:
+        _check_unread(top, node.to_dataset(inherit=False))
     plans = []
     for path, node in tree.subtree_with_keys:
         dataset = node.to_dataset(inherit=inherited or node is tree)
@@ -165,6 +170,13 @@ def open_writable(
         write_empty=write_empty_chunks,
         closes=not isinstance(store, (Group, Store)),
     )
+
+
+def _check_unread(target: WritableStore, dataset: Dataset) -> None:
+    """Raise ArgumentError where what is to be replaced is what lazy variables will be read from."""
+    if target._mode == "w":
+        lazy = [variable._data for variable in dataset.variables.values() if not isinstance(variable._data, np.ndarray)]
+        check_unread(lazy, target.group.store, target.group.path)
 
 
 def _planned(dataset: Dataset, target: WritableStore, encoding: Mapping[Any, Any]) -> Callable[[ArrayWriter], None]:

@@ -25,6 +25,7 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("layout", "zarr_format"), [("small", 2), ("chunks", 3), ("shards", 3)])
 def test_killed_at_every_call_of_the_system(tmp_path: Path, layout: str, zarr_format: int, record_property: Record) -> None:
     """On a directory, in the middle of a chunk; whoever appends next goes on from what is there."""
@@ -106,6 +107,7 @@ print(json.dumps({"half": half, "mixed": int(mixed), "after": after}))
 """
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("rounds", [40, pytest.param(1000, marks=pytest.mark.slow)])
 def test_killed_at_random_times(tmp_path: Path, rounds: int, record_property: Record) -> None:
     """Of 100 killed appends zarr-python leaves 69 half done, tensorstore 66."""

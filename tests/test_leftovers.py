@@ -87,6 +87,7 @@ print(json.dumps([found, first]))
 """
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked child")
 @pytest.mark.parametrize("rounds", [60, pytest.param(1000, marks=pytest.mark.slow)])
 def test_the_next_write_removes_what_a_killed_one_left(

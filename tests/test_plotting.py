@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import subprocess
 import sys
 import threading
@@ -304,3 +305,18 @@ def test_any_values_make_a_picture(a: Any) -> None:
     """Infinities, NaN, the largest numbers and the last dates included; warnings are errors here."""
     picture = ndzarr.quicklook(a)
     picture.save(io.BytesIO(), dpi=40)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"scale_factor": math.inf, "_FillValue": math.nan},
+        {"scale_factor": 10**400, "add_offset": -(10**400), "missing_value": 10**400},
+        {"scale_factor": 1e300, "add_offset": 1e300},
+    ],
+    ids=["not finite", "not even a float", "too large together"],
+)
+@pytest.mark.filterwarnings("error")
+def test_scales_that_are_no_numbers(attributes: dict[str, Any]) -> None:
+    z = ndzarr.array(np.arange(6).reshape(2, 3) * 10**9, zarr_format=2, attributes=attributes)
+    assert ndzarr.quicklook(z)._repr_png_()

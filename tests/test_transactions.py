@@ -487,6 +487,7 @@ def test_killed_at_every_call_of_the_store(url: str, store: Store, record_proper
     _kill_loop(store, lambda: opened(url), work, record_property)
 
 
+@pytest.mark.once
 def test_killed_at_every_statement_of_sqlite(tmp_path: Path, record_property: Any) -> None:
     def work(n: int) -> None:
         left = itertools.count(n, -1)
@@ -630,6 +631,7 @@ def _record_left(root: Path) -> None:
     assert list(root.glob(".ndzarr/transactions/*/record"))
 
 
+@pytest.mark.once
 def test_killed_while_it_is_finished_for_another(tmp_path: Path, record_property: Any) -> None:
     root, kept = tmp_path / "a", tmp_path / "kept"
     prepare(LocalStore(root))

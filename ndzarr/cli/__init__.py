@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Raises SystemExit(2) for a command line that cannot be understood, and SystemExit(0) after `--help`, as argparse does.
     """
+    _complete_streams()
     given = make_parser().parse_args(arguments)
     try:
         with _surroundings(given):
@@ -47,6 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status_of(error, given)
 
 
+def _complete_streams() -> None:
+    """Nowhere in place of what the shell has closed (`>&-`): the next file opened would get its number, and errors go to
+    standard output."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
 def _run(given: argparse.Namespace) -> int:
     # What a command needs is imported when it is run, so that `--help` and completion are there at once.
     module, _, name = given.run.partition(":")
@@ -56,13 +65,16 @@ def _run(given: argparse.Namespace) -> int:
 
 @contextmanager
 def _surroundings(given: argparse.Namespace) -> Iterator[None]:
-    """Warnings as one line each, colours as wished, and no name that cannot be printed, while a command runs."""
+    """Warnings as one line each, colours as wished, and no name that cannot be printed, while a command runs.
+
+    JSON is UTF-8 (RFC 8259, section 8.1); what else the output has no letters for is told by its number.
+    """
     before = os.environ.get("NO_COLOR")
     out = sys.stdout
-    strict = out.errors if isinstance(out, io.TextIOWrapper) else None
+    as_it_was = (out.encoding, out.errors) if isinstance(out, io.TextIOWrapper) else None
     try:
         if isinstance(out, io.TextIOWrapper):
-            out.reconfigure(errors="backslashreplace")
+            out.reconfigure(encoding="utf-8" if given.json else None, errors="backslashreplace")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for kind in (DamagedNodeWarning, StaleMetadataWarning):
@@ -76,8 +88,8 @@ def _surroundings(given: argparse.Namespace) -> Iterator[None]:
             os.environ.pop("NO_COLOR", None)
         else:
             os.environ["NO_COLOR"] = before
-        if isinstance(out, io.TextIOWrapper) and not out.closed:
-            out.reconfigure(errors=strict)
+        if isinstance(out, io.TextIOWrapper) and as_it_was is not None and not out.closed:
+            out.reconfigure(encoding=as_it_was[0], errors=as_it_was[1])
 
 
 def _show_warning(message: Warning | str, *rest: object, **more: object) -> None:

@@ -52,7 +52,7 @@ def _advice(error: BaseException, given: argparse.Namespace) -> str:
     store = vars(given).get("store")
     if isinstance(error, NodeNotFoundError) and store is not None and vars(given).get("node"):
         return f"; `ndzarr ls -r {named(store, error.store)}` lists what is there"
-    if isinstance(error, NodeExistsError) and given.command in ("create", "convert", "rechunk"):
+    if isinstance(error, NodeExistsError) and given.command in ("create", "convert", "rechunk", "compress"):
         return "; --overwrite replaces it"
     if isinstance(error, (CorruptChunkError, MetadataError)) and given.command != "check" and store is not None:
         # Of two stores that a command takes it may be the other one.

@@ -10,7 +10,7 @@ from typing import Any
 from ndzarr import display
 from ndzarr.cli import header
 from ndzarr.cli.failures import named
-from ndzarr.cli.output import Style, print_columns, print_json, print_rows
+from ndzarr.cli.output import Style, print_columns, print_json, print_rows, shown
 from ndzarr.cli.places import opened, opened_group
 from ndzarr.errors import MetadataError
 from ndzarr.group import Group
@@ -100,7 +100,7 @@ def tree(given: argparse.Namespace) -> int:
 def _lines(branch: Branch, indent: str, style: Style) -> Iterator[str]:
     for n, child in enumerate(branch.below):
         last = n == len(branch.below) - 1
-        name = style("red" if child.damaged else "blue" if child.group else "bold", child.name)
+        name = style("red" if child.damaged else "blue" if child.group else "bold", shown(child.name))
         chunks = dict(child.rows).get("chunks")
         more = f"{' ' + child.what if child.what else ''}{style('dim', ' in chunks of ' + chunks) if chunks else ''}"
         yield f"{style('dim', indent + ('└── ' if last else '├── '))}{name}{more}"

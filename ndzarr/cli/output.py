@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
+from unicodedata import category
 
 #: Select Graphic Rendition: what ECMA-48 calls each look.
 _CODES = {"bold": "1", "dim": "2", "red": "31", "blue": "1;34", "cyan": "36"}
@@ -46,12 +47,23 @@ def finite(thing: Any) -> Any:
     return thing
 
 
+def shown(text: str) -> str:
+    """Text that somebody else wrote, with what would steer the terminal told by its number; line breaks stay.
+
+    >>> print(shown("\\x1b[31mred\\a"))
+    \\x1b[31mred\\x07
+    """
+    if text.isprintable():
+        return text
+    return "".join([c if c in "\n\t" or category(c)[0] != "C" else ascii(c)[1:-1] for c in text])
+
+
 def print_rows(rows: Iterable[tuple[str, str]], style: Style, indent: str = "") -> None:
     """Names and values, below each other; a longer value goes on below itself."""
-    rows = list(rows)
+    rows = [(shown(name).replace("\n", "\\n"), value) for name, value in rows]
     width = max([len(name) for name, _ in rows], default=0)
     for name, value in rows:
-        first, *rest = value.splitlines() or [""]
+        first, *rest = shown(value).splitlines() or [""]
         print(f"{indent}{style('cyan', name)}{' ' * (width - len(name))}  {first}".rstrip())
         for line in rest:
             print(f"{indent}{' ' * width}  {line}".rstrip())
@@ -59,6 +71,7 @@ def print_rows(rows: Iterable[tuple[str, str]], style: Style, indent: str = "") 
 
 def print_columns(lines: Sequence[Sequence[str]], looks: Sequence[str | None], style: Style) -> None:
     """Lines of cells in columns, each in its look."""
+    lines = [[shown(cell) for cell in line] for line in lines]
     widths = [max([len(cell) for cell in column], default=0) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = [

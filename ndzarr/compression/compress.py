@@ -26,10 +26,12 @@ from ndzarr.formats.transfer import arguments_for
 from ndzarr.grid import Grid
 from ndzarr.group import Group
 from ndzarr.keys import normalize_path
+from ndzarr.lazyview import LazyView
 from ndzarr.operand import Operand
 from ndzarr.progress import Progress, meter
 from ndzarr.relocation import check_apart
 from ndzarr.sizes import nbytes_of
+from ndzarr.sources import check_unread
 from ndzarr.stores.base import Store
 from ndzarr.stores.registry import resolve
 from ndzarr.zarray import ZArray
@@ -97,8 +99,11 @@ def compress(
     try:
         store = resolve(dst, "a")
         where = normalize_path(path)
-        if isinstance(source.array, ZArray):
-            check_apart(source.array.store, source.array.path, store, where, "compress")
+        stored = source.array.base if isinstance(source.array, LazyView) else source.array
+        if isinstance(stored, ZArray):
+            check_apart(stored.store, stored.path, store, where, "compress")
+        elif create.get("overwrite"):
+            check_unread(stored, store, where)
         work = _Work.of(source, store, where, create, (max_abs, max_rel, keep_bits), nbytes, extras)
         made = work.run(bool(create.get("overwrite")), progress)
         if isinstance(dst, (str, os.PathLike)):

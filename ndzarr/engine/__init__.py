@@ -12,6 +12,7 @@ from ndzarr.engine.evidence import (
     write_record as write_record,
 )
 from ndzarr.engine.examination import Problem as Problem, examine as examine, set_aside as set_aside
+from ndzarr.engine.hazard import check_seen as check_seen
 from ndzarr.engine.objects import Engine as Engine
 from ndzarr.engine.point import read_point as read_point
 from ndzarr.engine.presence import presence as presence

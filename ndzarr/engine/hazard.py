@@ -19,26 +19,31 @@ from ndzarr.selection import Selection
 from ndzarr.stores.base import Store
 
 
+def check_seen(store: Store, path: str, home: bytes) -> None:
+    """Raise WriteHazardError where nobody else would see what a handle with this home writes: elements, shape, attributes."""
+    if store.by_value and is_away(home):
+        raise WriteHazardError(
+            f"cannot write to {path or '/'!r} in {store.url} in this process: the handle came here from another one, and with "
+            "it a copy of all that is stored, so that nobody else would see what is written here; keep the array in a "
+            "directory, a database or an object store, or write from threads (dask: scheduler='threads'); to change this very "
+            "copy, open it anew: ndzarr.open(z.store, 'r+')",
+            store=store.url,
+            path=path,
+        )
+
+
 def guarded(
     store: Store, path: str, layout: Layout, selection: Selection, home: bytes, *, partly: bool = False
 ) -> AbstractContextManager[Any]:
     """What to hold while `selection` is written through a handle of another process.
 
     home: that of the handle. partly: what is written is no more than a field of each element, or less than the selection.
-    Raises WriteHazardError where
-    that could lose what another process writes.
+    Raises WriteHazardError where that could lose what another process writes.
     """
-    name = f"{path or '/'!r} in {store.url}"
-    if store.by_value and not is_away(home):
-        return nullcontext()  # a child that was forked knows that its memory is its own
+    check_seen(store, path, home)
     if store.by_value:
-        raise WriteHazardError(
-            f"cannot write to {name} in this process: the handle came here from another one, and with it a copy of the array, "
-            "so that nobody else would see what is written here; keep the array in a directory, a database or an object store, "
-            "or write from threads (dask: scheduler='threads')",
-            store=store.url,
-            path=path,
-        )
+        return nullcontext()  # a child that was forked knows that its memory is its own
+    name = f"{path or '/'!r} in {store.url}"
     part = next((part for part in plan(selection, layout.objects) if partly or not part.whole), None)
     if part is None:
         return nullcontext()

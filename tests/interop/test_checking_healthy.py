@@ -169,6 +169,7 @@ def test_what_peers_wrote_in_format_3(
     record_property(COUNT, len(healthy))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", ["zarr2", "zarr3"])
 def test_what_zarr_python_wrote_in_format_2(
     name: str, interpreter: Callable[[str], str], shared: Shared, record_property: Record
