@@ -48,6 +48,9 @@ def from_dask(
     "raise" raises WriteHazardError instead. Either way each stored object is written once and by one task, and none is read,
     so that threads, processes and the workers of a cluster may all write at once, to any store that they reach.
 
+    An `x` that reads the ZArray it is written to finds there what was written or not yet, unless it reads each element only for
+    that element itself, as `from_dask(z.to_dask() + 1, z)`: compute it first.
+
     compute=False writes the metadata alone and gives a `dask.delayed` object that writes the rest, and whose value is the
     ZArray. Raises ArgumentError for an array of unknown shape, one that does not fit, an array in memory where other
     processes are to write, and an `x` that itself reads from what `overwrite` would delete; TypeError where NumPy would not
@@ -65,6 +68,12 @@ def from_dask(
     if any(math.isnan(n) for n in x.shape):
         raise ArgumentError(
             f"the shape of the dask array is not known, {x.shape}; call its compute_chunk_sizes() first", field="x"
+        )
+    if isinstance(x._meta, np.ma.MaskedArray):
+        raise ArgumentError(
+            "x is a masked array, and what lies under the mask would be written; pass dask.array.ma.filled(x, value), with a "
+            "value that stands for what is missing",
+            field="x",
         )
     if isinstance(store, ZArray):
         _check_alone(path=path, chunks=chunks, shards=shards, overwrite=overwrite, **create)

@@ -140,7 +140,11 @@ def extend(z: Growing, blocks: Iterable[Any], axis: Any, max_mem: Any, progress:
                 break
             slabs.put(rows)
             del block, rows
-            done(1)
+            try:
+                done(1)
+            except BaseException:
+                slabs.finish()
+                raise
         slabs.finish()
     return z.shape
 

@@ -11,9 +11,10 @@ import io
 import pickle
 from collections.abc import Iterator
 from contextlib import suppress
-from types import CellType, FunctionType
+from types import CellType, FunctionType, GeneratorType
 from typing import Any
 
+from ndzarr import nodes
 from ndzarr.errors import ArgumentError
 from ndzarr.node import Node
 from ndzarr.relocation import check_apart
@@ -25,6 +26,8 @@ def check_unread(thing: Any, store: Store, path: str) -> None:
 
     Looks at all that `thing` would be pickled with; what cannot be pickled, as a lock, is not looked into.
     """
+    if nodes.kind(store, path) is None:
+        return
     for node in nodes_in(thing):
         try:
             check_apart(node.store, node.path, store, path, "write")
@@ -77,6 +80,8 @@ class _Finder(pickle.Pickler):
             return _made, ([*cells, *(obj.__defaults__ or ()), obj.__kwdefaults__],)
         if isinstance(obj, type):
             return _NOTHING
+        if isinstance(obj, GeneratorType):
+            return _made, ([] if obj.gi_frame is None else list(obj.gi_frame.f_locals.values()),)
         try:
             reduce = copyreg.dispatch_table.get(type(obj))
             found = obj.__reduce_ex__(5) if reduce is None else reduce(obj)

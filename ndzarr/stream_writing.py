@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 from operator import length_hint
@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ndzarr._typing import NDArray, Shape
+from ndzarr._typing import DType, NDArray, Shape
 from ndzarr.creation import planned_array, put_node
 from ndzarr.errors import ArgumentError
 from ndzarr.grid import TARGET_NBYTES, auto_chunks
 from ndzarr.keys import normalize_path
 from ndzarr.progress import Progress
 from ndzarr.rowstream import axis_argument, extend, rows_in
+from ndzarr.sources import check_unread
 from ndzarr.stores.registry import resolve
 from ndzarr.zarray import ZArray
 
@@ -43,7 +44,9 @@ def write_stream(
     blocks: arrays equal in dtype and in all lengths but that of `axis`, or (box, array) as `ZArray.stream` gives them. The
     first one says what dtype and lengths are. store, path, chunks, create: as for `create_array`, but for the shape. Rows are
     gathered to whole stored objects within `max_mem`; see `ZArray.extend` for that, for what an exception leaves, and for
-    what is raised besides. ArgumentError where there is no block at all.
+    what is raised besides. ArgumentError where there is no block at all, for one
+    whose dtype does not fit into that of the first, unless `dtype` is given, and for blocks that are read from what `overwrite`
+    would delete.
 
     >>> import ndzarr, numpy as np
     >>> z = ndzarr.write_stream(None, (np.full((n, 3), n) for n in (2, 1, 4)), chunks=(4, 3))
@@ -65,22 +68,38 @@ def write_stream(
         chunks = _chunks(rows, axis)
     opened, where = resolve(store, "a"), normalize_path(path)
     planned = planned_array(opened, where, shape=supposed, dtype=kind, chunks=chunks, **create)
+    if overwrite:
+        check_unread(source, opened, where)
     meta = replace(planned._meta, shape=_with(rows.shape, axis, 0))
     put_node(opened, where, meta, overwrite=overwrite)
     made = ZArray(opened, where, meta, writable=True, allow_pickle=planned._allow_pickle)
-    extend(made, _Blocks(first, source, length_hint(blocks)), axis, max_mem, progress)
+    extend(made, _Blocks(first, source, length_hint(blocks), rows.dtype if dtype is None else None), axis, max_mem, progress)
     return made
 
 
 class _Blocks:
-    """The first block and those after it; how many they are, where that is known."""
+    """The first block and those after it; how many they are, where that is known.
 
-    def __init__(self, first: Any, rest: Any, length: int) -> None:
+    dtype: that of the first, where it is the array's: one that does not fit into it is refused, not cut off.
+    """
+
+    def __init__(self, first: Any, rest: Any, length: int, dtype: DType | None) -> None:
         self._all = chain((first,), rest)
         self._length = length
+        self._dtype = dtype
 
-    def __iter__(self) -> Any:
-        return self._all
+    def __iter__(self) -> Iterator[NDArray]:
+        for block in self._all:
+            rows = np.asarray(rows_in(block))
+            if self._dtype is not None and rows.size and not np.can_cast(rows.dtype, self._dtype, "safe"):
+                raise ArgumentError(
+                    f"cannot write a block of {rows.dtype} after a first one of {self._dtype}, which cannot hold all that may "
+                    "be in it; pass dtype=",
+                    field="blocks",
+                    found=rows.dtype,
+                    expected=self._dtype,
+                )
+            yield rows
 
     def __length_hint__(self) -> int:
         return self._length

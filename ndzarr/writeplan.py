@@ -100,6 +100,10 @@ def plan_write(target: Any, blocks: Any) -> WritePlan:
         blocks = blocks.chunks
     if isinstance(blocks, tuple) and all(isinstance(lengths, (tuple, list)) and _are_numbers(lengths) for lengths in blocks):
         return WritePlan(tuple(_product(_stops(blocks, shape), borders)), borders)
+    if not isinstance(blocks, Iterable) or isinstance(blocks, (str, bytes)):
+        raise ArgumentError(
+            f"expected a dask array, lengths of blocks by axis, or boxes, found {blocks!r}", field="blocks", found=blocks
+        )
     return WritePlan(tuple(_groups([_box(block, shape) for block in blocks], borders)), borders)
 
 

@@ -358,3 +358,12 @@ def test_homes() -> None:
     assert arrived(here()) == here()
     assert arrived(away) == away  # sent on
     assert not is_away(arrived(b"away:" + here()))  # and back
+
+
+def test_a_masked_array_is_refused() -> None:
+    """What lay under the mask was written, as if it were data."""
+    x = da.ma.masked_greater(da.arange(12, chunks=5), 6)
+    with pytest.raises(ndzarr.ArgumentError, match=r"dask\.array\.ma\.filled"):
+        ndzarr.from_dask(x, None)
+    with dask.config.set(scheduler="sync"):
+        assert ndzarr.from_dask(da.ma.filled(x, -1), None)[...].tolist() == [0, 1, 2, 3, 4, 5, 6, -1, -1, -1, -1, -1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +109,18 @@ def test_what_was_finished_is_made_anew_where_it_is_to_be_replaced() -> None:
         made = ndzarr.rechunk(z, store, **WAYS[0], overwrite=True)
     np.testing.assert_array_equal(made[...], -MAPS)
     assert not leftovers(store)
+
+
+@pytest.mark.parametrize("src", [MAPS, ndzarr.create_group(None), maps().lazy[::2]], ids=["numpy", "group", "view"])
+def test_what_is_no_stored_array_is_refused_in_one_line(src: Any) -> None:
+    with pytest.raises(ndzarr.ArgumentError, match=r"^expected an array that is stored, found a \w+; .*$"):
+        ndzarr.rechunk(src, None, chunks=4)
+
+
+def test_without_dask_nothing_is_deleted_for_its_sake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was at the target went before dask was found to be missing."""
+    store = ndzarr.array([1, 2, 3]).store
+    monkeypatch.setitem(sys.modules, "dask", None)
+    with pytest.raises(ndzarr.ArgumentError, match="needs dask"):
+        ndzarr.rechunk(maps(), store, chunks=4, overwrite=True, scheduler="dask")
+    assert ndzarr.open_array(store)[...].tolist() == [1, 2, 3]

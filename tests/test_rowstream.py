@@ -260,3 +260,36 @@ def test_a_handle_for_reading_does_not_grow() -> None:
     z = ndzarr.open_array(ndzarr.zeros((4,), chunks=2).store, mode="r")
     with pytest.raises(ndzarr.ReadOnlyError):
         z.extend([np.zeros(3)])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ([1], [0.5]),
+        (np.array([1], "i1"), np.array([300])),
+        (["abc"], ["abcdef"]),
+        ([1.0], [1j]),
+        (np.array(["2020"], "M8[D]"), np.array(["2020-01-01T05"], "M8[h]")),
+    ],
+    ids=["fraction", "range", "length", "imaginary part", "hours"],
+)
+def test_a_block_that_does_not_fit_into_the_dtype_of_the_first(first: Any, second: Any) -> None:
+    """It was cut off, as an assignment of NumPy's would; but here nobody has said what the dtype is to be."""
+    store = ndzarr.MemoryStore()
+    with pytest.raises(ndzarr.ArgumentError, match="pass dtype="):
+        ndzarr.write_stream(store, [first, second])
+    np.testing.assert_array_equal(ndzarr.open_array(store)[...], first)
+    made = ndzarr.write_stream(None, [first, second], dtype=np.asarray(second).dtype)
+    np.testing.assert_array_equal(made[...], np.concatenate([first, second]))
+
+
+def test_a_progress_that_raises_loses_no_row_that_it_was_told_of() -> None:
+    z = ndzarr.zeros((0,), chunks=5)
+
+    def stop(done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        z.extend([np.full(3, n) for n in range(9)], progress=stop)
+    np.testing.assert_array_equal(z[...], np.repeat([0, 1, 2], 3))

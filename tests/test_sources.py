@@ -120,3 +120,12 @@ def test_a_hierarchy_over_what_it_is_filled_with() -> None:
         np.testing.assert_array_equal(group["a"][...], VALUES)
     group.create_hierarchy({"b": {"data": z}}, overwrite=True)
     np.testing.assert_array_equal(group["b"][...], VALUES)
+
+
+@pytest.mark.parametrize("blocks", [lambda z: z.stream(block=1), lambda z: (values + 1 for _, values in z.stream(block=1))])
+def test_a_stream_over_what_it_is_read_from(blocks: Any) -> None:
+    z = stored()
+    with pytest.raises(ndzarr.ArgumentError, match="load it first"):
+        ndzarr.write_stream(z.store, blocks(z), overwrite=True)
+    np.testing.assert_array_equal(z[...], VALUES)
+    assert ndzarr.write_stream(None, blocks(z), overwrite=True).shape == z.shape

@@ -123,3 +123,9 @@ def test_what_are_no_blocks_of_the_array(blocks: Any, words: str) -> None:
         ndzarr.plan_write(ndzarr.zeros((12, 6), chunks=(4, 6)), blocks)
     with pytest.raises(ndzarr.ArgumentError, match="expected a ZArray"):
         ndzarr.plan_write(np.zeros(3), [slice(0, 1)])
+
+
+@pytest.mark.parametrize("blocks", [5, None, "abc", b"ab"])
+def test_what_is_no_blocks(blocks: Any) -> None:
+    with pytest.raises(ndzarr.ArgumentError, match="expected a dask array, lengths of blocks by axis, or boxes"):
+        ndzarr.plan_write(ndzarr.zeros((8,), chunks=3), blocks)

@@ -25,7 +25,10 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
 
 from ndzarr import config, nodes
 from ndzarr.api import open_array
@@ -35,7 +38,9 @@ from ndzarr.dask_writing import compute_blocks, reaches_other_processes
 from ndzarr.errors import ArgumentError
 from ndzarr.formats.newarray import check_format
 from ndzarr.formats.transfer import arguments_for, extra_for
+from ndzarr.group import Group
 from ndzarr.keys import join, normalize_path
+from ndzarr.lazyview import LazyView
 from ndzarr.metadata import ArrayMeta
 from ndzarr.nodes import Worklog
 from ndzarr.progress import Progress, meter
@@ -98,6 +103,12 @@ def rechunk(
     """
     _check(changes, scheduler)
     limit = nbytes_of(max_mem, "max_mem")
+    if isinstance(src, (Group, LazyView, np.ndarray)):
+        raise ArgumentError(
+            f"expected an array that is stored, found a {type(src).__name__}; rechunk the arrays of a group one by one, and "
+            "store a view or an array in memory with ndzarr.array, which takes chunks= too",
+            field="src",
+        )
     given = src if isinstance(src, ZArray) else open_array(src)
     store = resolve(dst, "a")
     where = normalize_path(path)
@@ -117,6 +128,8 @@ def _check(changes: dict[str, Any], scheduler: str) -> None:
         raise ArgumentError(f"cannot change {unknown[0]!r}; expected any of {', '.join(sorted(_CHANGES))}", field=unknown[0])
     if scheduler not in get_args(Scheduler):
         raise ArgumentError(f"scheduler is {scheduler!r}, expected 'threads' or 'dask'", field="scheduler", found=scheduler)
+    if scheduler == "dask" and find_spec("dask") is None:  # before anything is deleted
+        raise ArgumentError("scheduler='dask' needs dask; install it: pip install dask", field="scheduler", found=scheduler)
     check_format(changes.get("zarr_format"))
 
 
