@@ -702,7 +702,7 @@ def caught(b: Any) -> Any:
         lambda b: hash(b) > 3,
         lambda b: b > 3 if getattr(b, "dtype", None) is not None else b < 3,
         lambda b: b < 3 if hasattr(b, "mask") else b > 3,
-        lambda b: b > 3 if (b > 4) == True else b < 1,  # noqa: E712
+        lambda b: b > 3 if (b > 4) == True else b < 1,  # noqa: E712  # as users write it
         caught,
         lambda b: (b > 3) | caught(b),
         lambda b: abs(b) > 3,
