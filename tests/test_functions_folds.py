@@ -257,3 +257,20 @@ def test_memory_stays_under_the_cap(function: object, axis: int | None) -> None:
         column = np.broadcast_to(np.arange(side, dtype="f4"), (64, side))  # rows are equal: as many as you like
         want = function(column, axis=0) * (side / 64 if function is np.sum else 1)
         np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["i4,f4", "V4"])
+def test_records_that_are_not_zero(dtype: str) -> None:
+    """Counted in blocks, of which NumPy counts those of an axis by a cast that records do not have."""
+    a = np.zeros((4, 5, 6), dtype)
+    a[1, 2, 3] = a[3, 4, 5] = np.frombuffer(b"\1" * a.itemsize, dtype)[0]
+    z = ndzarr.array(a, chunks=2)
+    with ndzarr.options(working_memory=256):
+        assert np.count_nonzero(z) == 2
+        np.testing.assert_array_equal(np.argwhere(z), np.argwhere(a))
+        np.testing.assert_array_equal(np.nonzero(z), np.nonzero(a))
+        if a.dtype.names is None:
+            np.testing.assert_array_equal(np.count_nonzero(z, axis=0), np.count_nonzero(a, axis=0))
+        else:
+            with pytest.raises(TypeError):
+                np.count_nonzero(z, axis=0)

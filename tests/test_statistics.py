@@ -304,8 +304,10 @@ def test_a_large_file_may_still_be_written(tmp_path: Path, monkeypatch: Any) -> 
         assert (file_evidence(f"{tmp_path}/", ["a"]) != [None]) == known
 
 
-def test_collecting_waits_for_middling_objects(tmp_path: Path) -> None:
-    z = ndzarr.create_array(str(tmp_path / "z"), shape=4_000_000, dtype="f8", chunks=1_000_000, compressor=None)
+@pytest.mark.parametrize("how", [{"compressor": None}, {"shards": 16_000_000}])
+def test_collecting_waits_for_middling_objects(how: dict[str, Any], tmp_path: Path) -> None:
+    """As long as their own sizes ask for; 128 MB of ones are few bytes."""
+    z = ndzarr.create_array(str(tmp_path / "z"), shape=4_000_000, dtype="f8", chunks=1_000_000, **how)
     z[:] = 1
     z.collect_statistics()
     found = trusted(z._engine, fetch=False)
@@ -700,7 +702,7 @@ def caught(b: Any) -> Any:
         lambda b: hash(b) > 3,
         lambda b: b > 3 if getattr(b, "dtype", None) is not None else b < 3,
         lambda b: b < 3 if hasattr(b, "mask") else b > 3,
-        lambda b: b > 3 if (b > 4) == True else b < 1,  # noqa: E712
+        lambda b: b > 3 if (b > 4) == True else b < 1,  # noqa: E712  # as users write it
         caught,
         lambda b: (b > 3) | caught(b),
         lambda b: abs(b) > 3,

@@ -23,7 +23,7 @@ from ndzarr._typing import ByteRange
 from ndzarr.config import options
 from ndzarr.errors import ArgumentError, NodeExistsError, NodeNotFoundError, ReadOnlyError, StoreError
 from ndzarr.keys import TEMP_PREFIX
-from ndzarr.stores import pread, ziprecords
+from ndzarr.stores import pread, spill, ziprecords
 from ndzarr.stores.zip import ZipStore
 
 
@@ -231,7 +231,7 @@ def test_a_full_disk_while_spilling(path: Path, monkeypatch: pytest.MonkeyPatch)
     with ZipStore(path, "w") as store:
         store.set("a", b"old")
         with monkeypatch.context() as patch:
-            patch.setattr(zip_module, "write_all", fail(errno.ENOSPC))
+            patch.setattr(spill, "write_all", fail(errno.ENOSPC))
             for key in ("a", "b"):
                 with pytest.raises(StoreError, match="No space left"):
                     store.set(key, bytes(100))

@@ -278,6 +278,8 @@ class Count(Fold):
     """How many elements are not zero."""
 
     def first(self, arrays: list[Any], axes: tuple[int, ...], box: Box) -> State:
+        if arrays[0].dtype.names is not None:  # of all axes then: along one NumPy wants a cast to bool
+            return (np.asarray(np.count_nonzero(arrays[0])).reshape((1,) * arrays[0].ndim),)
         return (np.asarray(np.count_nonzero(arrays[0], axis=axes, keepdims=True)),)
 
     def merge(self, state: State, later: State) -> State:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from ndzarr.crew import CREW_FROM_NS, share
 from ndzarr.engine import Engine, chunk_in, encoded_in, evidence, evidence_after_s, whole_objects, write_record
 from ndzarr.progress import Progress, meter
 from ndzarr.statistics.evidence import short_digest
-from ndzarr.statistics.record import MISSING, THERE, UNKNOWN, Record, check_size, chunks_of_objects, spot_of, to_bytes
+from ndzarr.statistics.record import MISSING, THERE, UNKNOWN, Record, check_size, chunks_of_objects, to_bytes
 from ndzarr.statistics.summary import Summary, summary_of
 from ndzarr.statistics.told import Statistics, told
 from ndzarr.statistics.trust import FETCHED, same_evidence, stored_record
@@ -45,13 +46,15 @@ def collect(engine: Engine, progress: Progress = None) -> Statistics:
 
 @dataclass(slots=True)
 class _Collector:
-    """Fills `made`; each object is of one task, which writes to rows of its own, so that no lock is needed."""
+    """Fills `made`; each object is of one task, which writes to rows of its own, so that those need no lock."""
 
     engine: Engine
     made: Record
     old: Record | None
     done: Callable[[int], object]
     blanks: dict[Shape, Summary] = field(default_factory=dict)
+    largest: int = 0  # bytes of an object that was read: changed under the lock
+    lock: Any = field(default_factory=threading.Lock)
 
     def run(self) -> None:
         engine = self.engine
@@ -85,6 +88,8 @@ class _Collector:
                 left.append(k)
         found = whole_objects(engine, [coords[k] for k in left]) if left else []
         after = evidence(engine, [coords[k] for k in left]) if left else []
+        with self.lock:
+            self.largest = max([self.largest, *(memoryview(data).nbytes for data in found if data is not None)])
         for k, data, text in zip(left, found, after, strict=True):
             n = numbers[k]
             if data is None:
@@ -131,11 +136,7 @@ class _Collector:
         late = np.flatnonzero((made.state == THERE) & ~made.evidence.any(axis=1))
         if wait is None or not len(late):
             return
-        largest = engine.most(engine.layout.uniform or engine.layout.cell(spot_of(int(late[0]), shape)))
-        wait += wait * largest / AFTER_BYTES
-        if wait > _LONGEST_S:
-            return
-        time.sleep(wait)
+        time.sleep(min(_LONGEST_S, wait * (1 + self.largest / AFTER_BYTES)))
 
         def work(mine: Iterator[list[int]]) -> None:
             for run in mine:

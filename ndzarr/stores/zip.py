@@ -10,14 +10,11 @@ import warnings
 import zipfile
 import zlib
 from collections import ChainMap
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from tempfile import TemporaryFile
 from typing import Any, ClassVar
-from weakref import WeakSet, finalize
-
-import numpy as np
+from weakref import WeakSet
 
 from ndzarr import config
 from ndzarr._typing import Buffer, ByteRange, Key
@@ -25,10 +22,11 @@ from ndzarr.errors import ArgumentError, NodeExistsError, NodeNotFoundError, Sto
 from ndzarr.keys import check_key, check_prefix, is_key
 from ndzarr.stores.base import Store, as_bytes, list_, node_lock_of, own_lock, span
 from ndzarr.stores.connections import Scope, any_scopes, entered, held as under_lock, joined, scope_of
-from ndzarr.stores.files import absolute_path, remove_leftovers, sync_file, sync_folder, temp_name, write_all
+from ndzarr.stores.files import absolute_path, remove_leftovers, sync_file, sync_folder, temp_name
 from ndzarr.stores.folderlocks import FolderLock, make_folders
 from ndzarr.stores.pread import read_at
 from ndzarr.stores.remains import Remain
+from ndzarr.stores.spill import Spill, close_last
 from ndzarr.stores.turns import Turns
 from ndzarr.stores.zip_remains import remains
 from ndzarr.stores.ziprecords import UTF8, Record, ends
@@ -83,7 +81,7 @@ class ZipStore(Store):
         archive = self._open(_MODES[mode])
         # One attribute, so that a reader gets the archive and the changes to it that belong together.
         self._state: tuple[_Archive, dict[str, _Pending]] = (archive, {})
-        self._spill: _Spill | None = None
+        self._spill: Spill | None = None
         self._made: list[str] = []  # folders above the archive that may not be on the disk yet
         self._held = 0
         self._serial = 0
@@ -231,7 +229,7 @@ class ZipStore(Store):
         else:
             try:
                 if self._spill is None:
-                    self._spill = _Spill(self._made_folder())
+                    self._spill = Spill(self._made_folder())
                 pending[key] = _Pending(self._spill.add(data), len(data), crc, self._serial)
             except OSError as error:
                 if before is not None and isinstance(before.data, bytes):
@@ -393,7 +391,7 @@ class ZipStore(Store):
 class _Pending:
     """A value that is not yet in the archive: bytes, a place in the spill file, or None where a member is deleted."""
 
-    data: bytes | tuple[_Spill, int] | None
+    data: bytes | tuple[Spill, int] | None
     nbytes: int | None
     crc: int
     serial: int
@@ -403,32 +401,6 @@ class _Pending:
             return self.data
         spill, start = self.data
         return read_at(spill.file.fileno(), start, self.nbytes or 0)
-
-
-class _Spill:
-    """A temporary file without a name, in the archive's folder, for pending values; it goes with its last user."""
-
-    def __init__(self, folder: str) -> None:
-        self.file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # lives as long as the values in it
-        _finally(self, self.file.close)
-        self._end = 0
-
-    def add(self, data: bytes) -> tuple[_Spill, int]:
-        start = self._end
-        self.file.seek(start)
-        write_all(self.file.fileno(), memoryview(data))
-        self._end += len(data)
-        return self, start
-
-
-def _finally(holder: Any, close: Callable[..., Any], *arguments: Any) -> None:
-    """Call `close` when `holder` is gone; not at exit, which could be before `_flush_writers`.
-
-    When a cycle is collected, weak references to what is in it die before any `__del__` is called, and that of a ZipStore needs
-    its files. The collector does not track arrays of numbers, so that one which only `holder` has goes after all of those.
-    """
-    holder.last = np.empty(0)
-    finalize(holder.last, close, *arguments).atexit = False
 
 
 class _Archive:
@@ -447,7 +419,7 @@ class _Archive:
         self._starts: dict[int, int] = {}  # header offset -> where the data starts
         self.fd = -1 if fd is None else fd
         if fd is not None:
-            _finally(self, os.close, fd)
+            close_last(self, os.close, fd)
 
     @classmethod
     def read(cls, path: str, url: str, *, may_be_empty: bool = False) -> _Archive:
