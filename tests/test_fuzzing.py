@@ -29,6 +29,7 @@ def fuzz(*arguments: str) -> tuple[int, Any, str]:
     return done.returncode, json.loads(done.stdout), done.stderr
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("group", GROUPS)
 def test_damaged_inputs(group: str, record_property: Callable[[str, object], None]) -> None:
     code, totals, told = fuzz("--group", group, "--count", "5000")

@@ -57,6 +57,7 @@ def test_an_array_in_memory_needs_none_of(absent: str, create: str) -> None:
     assert absent not in modules_after(code) - modules_after("import numpy")
 
 
+@pytest.mark.once
 def test_every_module_can_be_imported_first() -> None:
     """A cycle may show only to whoever enters it at a certain place."""
     modules = sorted(f"ndzarr.{path.stem}" for path in Path(ndzarr.__file__).parent.glob("*.py") if path.stem != "__init__")

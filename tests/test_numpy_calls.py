@@ -190,6 +190,7 @@ def dask_score() -> Score:
     return score(dask_array, CALLS)
 
 
+@pytest.mark.once
 def test_score_of_dask() -> None:
     """What `docs` say of dask.array is measured by the same calls."""
     found = dask_score()

@@ -79,6 +79,7 @@ class TestFaultyGridFSStore(StoreSuite):
             yield store
 
 
+@pytest.mark.once
 def test_every_nth_call_may_fail(url: str, zarr_format: int) -> None:
     data = np.arange(24, dtype="<i4").reshape(4, 6)
     for n in range(1, 200):

@@ -52,6 +52,7 @@ def remote(request: pytest.FixtureRequest) -> Iterator[tuple[Place, Store]]:
         yield found, store
 
 
+@pytest.mark.once
 def test_every_nth_call_may_fail(remote: tuple[Place, Store], zarr_format: int) -> None:
     """As SQLite's own tests do: for n = 1, 2, ... run, fail at call n, look.
 

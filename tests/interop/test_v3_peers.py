@@ -129,6 +129,7 @@ def check(stage: str, report: dict[str, str], cases: list[Any]) -> None:
     assert not found, f"{stage}: {found}"
 
 
+@pytest.mark.once
 def test_arrays_that_they_draw(name: str, python: str, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """They write, ndzarr reads and writes into them, they read."""
     kind, count, _ = DRAWN[name]
@@ -144,6 +145,7 @@ def test_arrays_that_they_draw(name: str, python: str, tmp_path: Path, record_pr
     record_property(f"count: v3 arrays drawn, written by {name}, read and changed by ndzarr", count)
 
 
+@pytest.mark.once
 def test_arrays_that_ndzarr_draws(
     name: str, python: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
