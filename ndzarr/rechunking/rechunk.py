@@ -4,8 +4,7 @@ The order of things, each of which may be the last before the process dies:
 
 1. What was at the target is deleted, where `overwrite` says so. A record says what is being done, from what and how.
 2. Blocks are copied, and each is marked when its last object is in the store. Objects that are there say nothing, since those
-of
-   nothing but fill values are not stored; marks do.
+   of nothing but fill values are not stored; marks do.
 3. The documents of the target are written: from here on it is an array, and a whole one.
 4. The record says that all is done; what lies between two passes goes, then the marks, then the record.
 
