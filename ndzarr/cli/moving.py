@@ -66,7 +66,6 @@ def _of(count: int, noun: str) -> str:
 
 def convert(given: argparse.Namespace) -> int:
     """Another format, other chunks, shards or codecs."""
-    changes = {name: getattr(given, name) for name in STORAGE if hasattr(given, name)}
     with both(given) as (node, target):
         made = convert_node(
             node,
@@ -75,7 +74,7 @@ def convert(given: argparse.Namespace) -> int:
             zarr_format=given.zarr_format,
             overwrite=given.overwrite,
             progress=shows_progress(given),
-            **changes,
+            **_changes(given),
         )
         report(made, given)
     return 0
@@ -83,7 +82,7 @@ def convert(given: argparse.Namespace) -> int:
 
 def rechunk(given: argparse.Namespace) -> int:
     """Other chunks, in bounded memory."""
-    changes = {name: getattr(given, name) for name in STORAGE if hasattr(given, name)}
+    changes = _changes(given)
     if "chunks" not in changes:
         raise UsageError("rechunk needs --chunks, such as --chunks 100,200")
     if given.zarr_format:
@@ -122,6 +121,11 @@ def compress(given: argparse.Namespace) -> int:
             measured = ", ".join(f"{name} {value}" for name, value in record["measured"].items())
             print(f"{format_nbytes(record['nbytes'])} stored as {format_nbytes(record['nbytes_stored'])}; measured: {measured}")
     return 0
+
+
+def _changes(given: argparse.Namespace) -> dict[str, Any]:
+    """What of how an array is stored was given anew."""
+    return {name: getattr(given, name) for name in STORAGE if hasattr(given, name)}
 
 
 def _an_array(node: ZArray | Group) -> ZArray:
