@@ -13,7 +13,7 @@ from ndzarr import config
 from ndzarr._typing import Box, DType, NDArray, Shape
 from ndzarr.crew import CREW_FROM_NS, share
 from ndzarr.errors import ArgumentError
-from ndzarr.grid import Axis, Grid
+from ndzarr.grid import Grid
 from ndzarr.memory import result
 
 
@@ -29,13 +29,7 @@ class Target(Protocol):
 
 def boxes(grid: Grid) -> Iterator[Box]:
     """The box of each chunk, cut at the edge of the array, in C order; lazily, however many there are."""
-    for coords in grid:
-        yield tuple([_slice(axis, coord) for axis, coord in zip(grid.axes, coords, strict=True)])
-
-
-def _slice(axis: Axis, coord: int) -> slice:
-    start = axis.start(coord)
-    return slice(start, start + axis.valid(coord), 1)
+    yield from map(grid.box, grid)
 
 
 def iter_chunks(grid: Grid, read: Callable[[Box], NDArray]) -> Iterator[tuple[Box, NDArray]]:

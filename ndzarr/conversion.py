@@ -195,7 +195,7 @@ class _Move:
         encoded = lru_cache(maxsize=2)(old.encoded)
 
         def shard(target: Coords) -> None:
-            region = _region(after, target)
+            region = after.box(target)
             chunks = {}
             for coords in _overlapping(before, region):
                 for spot, data in encoded(coords).items():
@@ -209,7 +209,7 @@ class _Move:
         blocks = self._blocks()
 
         def one(coords: Coords) -> None:
-            region = _region(blocks, coords)
+            region = blocks.box(coords)
             self.dst[region] = self.src[region]
 
         return one
@@ -244,13 +244,8 @@ def _touched(old: Engine, cells: Grid) -> Iterator[Coords]:
     found: set[Coords] = set()
     for coords in old.stored():
         if coords in objects:
-            found.update(_overlapping(cells, _region(objects, coords)))
+            found.update(_overlapping(cells, objects.box(coords)))
     yield from sorted(found)
-
-
-def _region(grid: Grid, coords: Coords) -> tuple[slice, ...]:
-    starts = grid.start(coords)
-    return tuple(slice(n, n + valid) for n, valid in zip(starts, grid.valid(coords), strict=True))
 
 
 def _overlapping(grid: Grid, region: Sequence[slice]) -> Iterator[Coords]:

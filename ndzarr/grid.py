@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ndzarr._typing import Coords, Shape
+from ndzarr._typing import Box, Coords, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +191,10 @@ class Grid:
     def valid(self, coords: Coords) -> Shape:
         """How much of a chunk lies inside the array."""
         return tuple(axis.valid(c) for axis, c in zip(self.axes, coords, strict=True))
+
+    def box(self, coords: Coords) -> Box:
+        """Where a chunk lies in the array, cut at its edge."""
+        return tuple([slice(n, n + valid, 1) for n, valid in zip(self.start(coords), self.valid(coords), strict=True)])
 
     def __iter__(self) -> Iterator[Coords]:
         """All coords in C order; lazily, so that a grid of any size may be walked in part."""

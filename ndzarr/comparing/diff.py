@@ -244,7 +244,7 @@ class _Values:
     def _by_chunks(self, a: Engine, agreed: NDArray) -> None:
         """Compare the elements of the chunks that are not known to be equal; both arrays have the same grid of them."""
         left = np.argwhere(~agreed.reshape(a.layout.grid.shape))
-        boxes = [_box(a, tuple(spot)) for spot in left.tolist()]
+        boxes = [a.layout.grid.box(tuple(spot)) for spot in left.tolist()]
         run(iter(boxes), self._block, [self.a, self.b])
         self.done(math.prod(a.meta.shape) - sum(math.prod(s.stop - s.start for s in box) for box in boxes))
 
@@ -268,7 +268,7 @@ class _Values:
                         continue  # a shard may hold chunks behind the edge of the array
                     left -= math.prod(grid.valid(spot))
                     x, y = (chunk_in(e, coords, spot, found.get(spot)) for e, found in ((a, one), (b, other)))
-                    self._compare(_box(a, spot), x, y)
+                    self._compare(a.layout.grid.box(spot), x, y)
                 with self._lock:
                     compared += size
                     self.done(left)
@@ -301,11 +301,6 @@ def _equal(a: Buffer, b: Buffer) -> bool:
     if type(a) is bytes and type(b) is bytes:
         return a == b
     return np.array_equal(np.frombuffer(a, np.uint8), np.frombuffer(b, np.uint8))
-
-
-def _box(engine: Engine, spot: Coords) -> Box:
-    grid = engine.layout.grid
-    return tuple([slice(n, n + valid, 1) for n, valid in zip(grid.start(spot), grid.valid(spot), strict=True)])
 
 
 # ---- words --------------------------------------------------------------------------------

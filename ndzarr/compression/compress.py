@@ -264,7 +264,7 @@ class _Work:
         def work(mine: Iterator[Coords]) -> None:
             nonlocal seen
             for coords in mine:
-                found = seen_in(self.source.read(_box(objects, coords)))
+                found = seen_in(self.source.read(objects.box(coords)))
                 with lock:
                     seen = seen.join(found)
 
@@ -330,10 +330,6 @@ def _arguments(source: _Source, store: Store, path: str, create: Mapping[str, An
     return {**found, **given, "zarr_format": version, "shape": source.shape, "dtype": source.dtype}
 
 
-def _box(grid: Grid, coords: Coords) -> Box:
-    return tuple([slice(a, a + n, 1) for a, n in zip(grid.start(coords), grid.valid(coords), strict=True)])
-
-
 # ---- writing ------------------------------------------------------------------------------------
 
 
@@ -365,13 +361,13 @@ class _Writer:
         engine = self.array._engine
         layout = engine.layout
         cell = layout.cell(coords)
-        box = _box(layout.objects, coords)
+        box = layout.objects.box(coords)
         values = self.source.read(box)
         measured = Measured()
         chunks: dict[Coords, Buffer] = {}
         pipeline = cell.pipeline if cell.shard is None else cell.shard.pipeline
         for spot in [coords] if cell.shard is None else _inside(layout.grid, box):
-            place = _box(layout.grid, spot)
+            place = layout.grid.box(spot)
             within = tuple([slice(p.start - b.start, p.stop - b.start) for p, b in zip(place, box, strict=True)])
             piece = values[within or ...]  # `values[()]` of no axes would be a scalar
             data = self._chunk(spot, piece, pipeline, measured)

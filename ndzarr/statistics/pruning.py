@@ -52,8 +52,7 @@ def _fetched(engine: Engine) -> bool:
 
 def _box(engine: Engine, number: int) -> Box:
     grid = engine.layout.grid
-    spot = tuple(int(n) for n in np.unravel_index(number, grid.shape))
-    return tuple([slice(n, n + length, 1) for n, length in zip(grid.start(spot), grid.valid(spot), strict=True)])
+    return grid.box(tuple(int(n) for n in np.unravel_index(number, grid.shape)))
 
 
 # ---- extremes --------------------------------------------------------------------------------
