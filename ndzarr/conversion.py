@@ -5,27 +5,30 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from ndzarr import nodes
 from ndzarr._typing import Coords, Shape
 from ndzarr.api import open
-from ndzarr.creation import new_array, new_group
+from ndzarr.creation import planned_array
 from ndzarr.engine import Engine
 from ndzarr.errors import ArgumentError
 from ndzarr.fillvalue import element, is_fill
-from ndzarr.formats.newarray import check_format
+from ndzarr.formats.document import attribute_mapping
+from ndzarr.formats.newarray import check_format, make_group
 from ndzarr.formats.transfer import arguments_for, extra_for
 from ndzarr.grid import Axis, Grid
 from ndzarr.group import Group
 from ndzarr.keys import join, normalize_path
+from ndzarr.metadata import ArrayMeta, GroupMeta
+from ndzarr.placing import Place
 from ndzarr.progress import Progress, is_wanted, meter
 from ndzarr.relocation import check_apart
+from ndzarr.stores.alone import Alone
 from ndzarr.stores.base import Store
 from ndzarr.stores.registry import resolve
 from ndzarr.zarray import ZArray
@@ -66,8 +69,9 @@ def convert(
     them where values pass through memory. To know how many, what is stored is listed once more.
 
     Raises ArgumentError for what the format cannot hold, naming it, before any chunk is written; NodeExistsError where
-    something is at `dst`, unless `overwrite`; CorruptChunkError for a chunk that has to be decoded and cannot be. After an
-    exception `dst` is incomplete, and `src` as it was.
+    something is at `dst`, were it chunks of a node that is gone, unless `overwrite`; CorruptChunkError for a chunk that has to
+    be decoded and cannot be. Documents are written last, that of `path` last of all: after an exception or a kill nothing is
+    there that could be opened and taken for whole, and `src` is as it was; call it again with `overwrite=True`.
 
     >>> import ndzarr
     >>> old = ndzarr.array([[1, 2, 3], [4, 5, 6]], chunks=(1, 3), zarr_format=2)
@@ -84,16 +88,19 @@ def convert(
     where = normalize_path(path)
     check_apart(given.store, given.path, store, where, "convert")
     version = zarr_format or given.zarr_format
-    moves: list[_Move] = []
+    plan = _Plan(store, version, allow_pickle, changes)
     try:
-        if isinstance(given, ZArray):
-            made: ZArray | Group = _array(given, store, where, version, overwrite, allow_pickle, changes, moves)
-        else:
-            made = _group(given, store, where, version, overwrite, allow_pickle, changes, moves)
-        total = sum([sum(1 for _ in move.steps()) for move in moves]) if is_wanted(progress) else 0
+        made = plan.array(given, where) if isinstance(given, ZArray) else plan.group(given, where)
+        inside = [below[len(where) + 1 :] if where else below for below, _ in plan.nodes]
+        place = Place(store, where, version, inside)
+        place.take(overwrite=overwrite)
+        total = sum([sum(1 for _ in move.steps()) for move in plan.moves]) if is_wanted(progress) else 0
         with meter(progress, total, "convert") as told:
-            for move in moves:
-                move.run(told)
+            for move in plan.moves:
+                for _ in move.run():
+                    place.check()
+                    told(1)
+        place.finish(plan.nodes)
     finally:
         if not isinstance(src, (ZArray, Group)) and given.store is not src:
             given.store.close()
@@ -102,47 +109,53 @@ def convert(
     return open(dst, "r+", path=where, allow_pickle=allow_pickle) if isinstance(dst, (str, os.PathLike)) else made
 
 
-def _group(
-    src: Group, store: Store, path: str, version: int, overwrite: bool, allow_pickle: bool, changes: dict[str, Any],
-    moves: list[_Move],
-) -> Group:  # fmt: skip
-    """The group and all that it holds, without their values: `moves` is told what is to be done for those."""
-    meta = src._meta
-    made = new_group(store, path, attributes=dict(src.attrs), overwrite=overwrite, zarr_format=version)
-    extra = extra_for(meta, version)
-    if extra:
-        made = replace(made, extra=extra)
-        nodes.write(store, path, made)
-    for name, member in src.members(damaged="raise"):
-        below = join(path, name)
-        if isinstance(member, ZArray):
-            _array(member, store, below, version, False, allow_pickle, changes, moves)
-        else:
-            _group(member, store, below, version, False, allow_pickle, changes, moves)
-    return Group(store, path, made, writable=True, allow_pickle=allow_pickle)
+@dataclass(slots=True)
+class _Plan:
+    """What is to be written, before anything is: the nodes, each after the group that it is in, and the values of arrays."""
 
+    store: Store
+    version: int
+    allow_pickle: bool
+    changes: dict[str, Any]
+    nodes: list[tuple[str, ArrayMeta | GroupMeta]] = field(default_factory=list)
+    moves: list[_Move] = field(default_factory=list)
 
-def _array(
-    src: ZArray, store: Store, path: str, version: int, overwrite: bool, allow_pickle: bool, changes: dict[str, Any],
-    moves: list[_Move],
-) -> ZArray:  # fmt: skip
-    engine = src._engine
-    if changes.get("access") is not None:
-        changes = {"chunks": "auto", **changes}
-    anew = not changes.keys().isdisjoint(("chunks", "shards"))
-    create, alike = arguments_for(src.metadata, src.chunks, version, engine.layout.fill, flat=anew)
-    if "chunks" in changes:
-        create["shards"] = None
-    create |= changes
-    made = new_array(store, path, overwrite=overwrite, allow_pickle=allow_pickle, **create)
-    extra = extra_for(src.metadata, version)
-    if extra:
-        nodes.write(store, path, replace(made.metadata, extra=extra))
-        made.refresh()
-    refilled = _refilled(engine, made._engine)
-    encoded = alike and not refilled and _ENCODING.isdisjoint(changes) and engine.layout.grid == made._engine.layout.grid
-    moves.append(_Move(src, made, encoded=encoded, everywhere=refilled))
-    return made
+    def group(self, src: Group, path: str) -> Group:
+        """The group at `path` and all that it is to hold."""
+        made = make_group(path, attribute_mapping(dict(src.attrs)), self.version)
+        extra = extra_for(src._meta, self.version)
+        if extra:
+            made = replace(made, extra=extra)
+        self.nodes.append((path, made))
+        for name, member in src.members(damaged="raise"):
+            below = join(path, name)
+            if isinstance(member, ZArray):
+                self.array(member, below)
+            else:
+                self.group(member, below)
+        return Group(self.store, path, made, writable=True, allow_pickle=self.allow_pickle)
+
+    def array(self, src: ZArray, path: str) -> ZArray:
+        """The array at `path`."""
+        engine, changes = src._engine, self.changes
+        if changes.get("access") is not None:
+            changes = {"chunks": "auto", **changes}
+        anew = not changes.keys().isdisjoint(("chunks", "shards"))
+        create, alike = arguments_for(src.metadata, src.chunks, self.version, engine.layout.fill, flat=anew)
+        if "chunks" in changes:
+            create["shards"] = None
+        create |= changes
+        made = planned_array(self.store, path, allow_pickle=self.allow_pickle, **create)
+        extra = extra_for(src.metadata, self.version)
+        if extra:
+            meta = replace(made.metadata, extra=extra)
+            made = ZArray(self.store, path, meta, writable=True, allow_pickle=self.allow_pickle)
+        self.nodes.append((path, made.metadata))
+        refilled = _refilled(engine, made._engine)
+        encoded = alike and not refilled and _ENCODING.isdisjoint(changes) and engine.layout.grid == made._engine.layout.grid
+        alone = ZArray(Alone(self.store), path, made.metadata, writable=True, allow_pickle=self.allow_pickle)
+        self.moves.append(_Move(src, alone, encoded=encoded, everywhere=refilled))
+        return made
 
 
 def _refilled(old: Engine, new: Engine) -> bool:
@@ -175,12 +188,12 @@ class _Move:
             return iter(sorted([coords for coords in old.stored() if coords in before]))
         return _touched(old, after)
 
-    def run(self, told: Callable[[int], None]) -> None:
-        """Move everything; `told` is called after each step."""
+    def run(self) -> Iterator[Coords]:
+        """Move everything; the coords of each step when it is done."""
         step = self._copy() if self.encoded else self._rewrite()
         for coords in self.steps():
             step(coords)
-            told(1)
+            yield coords
 
     def _copy(self) -> Callable[[Coords], None]:
         old, new = self.src._engine, self.dst._engine

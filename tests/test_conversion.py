@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 import tracemalloc
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
 import pytest
 
 import ndzarr
+from ndzarr import placing
 from ndzarr.codecs.pipeline import Pipeline
 from ndzarr.testing import expressions
 from ndzarr.testing.expressions import RandomChoices
 from ndzarr.testing.outcomes import same_values
+from tests.dying import Dying, Stop
 
 
 @pytest.fixture
@@ -333,3 +340,128 @@ def test_a_damaged_chunk_is_named_when_it_has_to_be_decoded() -> None:
     z.store.set("c/1", b"garbage")
     with pytest.raises(ndzarr.CorruptChunkError, match="c/1"):
         ndzarr.convert(z, {}, compressor=None)
+
+
+# ---- cut short anywhere ---------------------------------------------------------------------------------------
+
+
+def _sources() -> dict[str, Any]:
+    z = ndzarr.array(numbers(9, 6), chunks=(4, 3), zarr_format=2, fill_value=7)
+    group = ndzarr.create_group({}, zarr_format=2, attributes={"n": 1})
+    group["a/b"] = numbers(6)
+    group["c"] = numbers(2, 3)
+    return {"array": z, "group": group}
+
+
+VERBS: dict[str, tuple[str, Callable[..., Any]]] = {
+    "chunks": ("array", partial(ndzarr.convert, zarr_format=3)),
+    "shards": ("array", partial(ndzarr.convert, zarr_format=3, shards=(8, 6))),
+    "values": ("array", partial(ndzarr.convert, chunks=(3, 3), compressor="zstd")),
+    "group": ("group", partial(ndzarr.convert, zarr_format=3)),
+    "compress": ("array", partial(ndzarr.compress, max_abs=1)),
+}
+
+
+def values_of(node: Any) -> dict[str, list[Any]]:
+    if isinstance(node, ndzarr.ZArray):
+        return {"": node[...].tolist()}
+    return {path: member[...].tolist() for path, member in node.members(None) if isinstance(member, ndzarr.ZArray)}
+
+
+@pytest.mark.parametrize("path", ["", "x/y"])
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_is_cut_short_is_not_there(verb: str, path: str, record_property: Callable[[str, object], None]) -> None:
+    """At each change of the store: nothing can be opened before all of it can, and the next call does it all."""
+    kind, work = VERBS[verb]
+    src = _sources()[kind]
+    want = values_of(work(src, {}))
+    cuts = whole = 0
+    while True:
+        store = Dying()
+        store.left = cuts
+        with ndzarr.options(workers=1):
+            try:
+                work(src, store, path=path)
+                finished = True
+            except Stop:
+                finished = False
+            store.left = math.inf
+            if finished:
+                break
+            try:
+                found = ndzarr.open(store, path=path)
+            except ndzarr.NodeNotFoundError:
+                pass
+            else:  # all that is left to do is to remove what kept the place
+                assert values_of(found) == want
+                whole += 1
+            if [key for key in store.list(path) if not key.endswith("zarr.json")]:
+                with pytest.raises(ndzarr.NodeExistsError, match="overwrite=True"):
+                    work(src, store, path=path)
+            work(src, store, path=path, overwrite=True)
+        assert values_of(ndzarr.open(store, path=path)) == want
+        cuts += 1
+    assert values_of(ndzarr.open(store, path=path)) == want
+    assert cuts > 2
+    assert whole == 1
+    record_property("count: conversions cut short at a change of the store", cuts)
+
+
+@pytest.mark.parametrize("verb", ["values", "group", "compress"])
+def test_what_is_refused_leaves_what_was_there(verb: str) -> None:
+    kind, work = VERBS[verb]
+    src, target = _sources()[kind], {}
+    there = ndzarr.array([1, 2, 3], store=target)
+    with pytest.raises(ndzarr.ArgumentError):
+        work(src, target, overwrite=True, zarr_format=2, shards=(8, 6))
+    assert there[...].tolist() == ndzarr.open_array(target)[...].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", ["memory", "directory"])
+def test_two_at_once_to_one_place(kind: str, tmp_path: Path) -> None:
+    """The second is told that something is there, and the values are those of the first."""
+    first, second = ndzarr.array(numbers(40, 40), chunks=(3, 3)), ndzarr.array(-numbers(40, 40), chunks=(3, 3))
+    for n in range(10):
+        store: Any = ndzarr.MemoryStore() if kind == "memory" else ndzarr.LocalStore(tmp_path / str(n))
+        both = Barrier(2)
+
+        def work(src: Any, store: Any = store, both: Barrier = both) -> int:
+            both.wait()
+            try:
+                return int(ndzarr.convert(src, store, compressor="zlib")[0, 0])
+            except ndzarr.NodeExistsError:
+                return 0
+
+        with ThreadPoolExecutor(2) as pool:
+            won = sum(pool.map(work, (first, second)))
+        np.testing.assert_array_equal(ndzarr.open_array(store)[...], won * numbers(40, 40))
+        assert sorted({key.partition("/")[0] for key in store.list()}) == ["c", "zarr.json"]
+
+
+@pytest.mark.parametrize("verb", ["values", "group", "compress"])
+def test_a_place_that_is_taken_over(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `overwrite=True`, while somebody else writes there: that one stops, and the values are the last one's."""
+    monkeypatch.setattr(placing, "_CHECK_S", -1.0)  # at every step
+    kind, work = VERBS[verb]
+    src, store = _sources()[kind], ndzarr.MemoryStore()
+    want = values_of(work(src, {}))
+    steps = []
+
+    def take_over(done: int, total: int) -> None:
+        steps.append(done)
+        if len(steps) == 1:
+            work(src, store, overwrite=True)
+
+    with ndzarr.options(workers=1), pytest.raises(ndzarr.WriteHazardError, match="begun after this one"):
+        work(src, store, progress=take_over)
+    assert values_of(ndzarr.open(store)) == want
+    # And by what writes documents first.
+    store = ndzarr.MemoryStore()
+
+    def create(done: int, total: int) -> None:
+        if done == total:
+            ndzarr.create_group(store)
+
+    with pytest.raises(ndzarr.NodeExistsError):
+        work(src, store, progress=create)
+    assert list(ndzarr.open_group(store)) == []

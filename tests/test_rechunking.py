@@ -18,6 +18,7 @@ from hypothesis import given, settings, strategies as st
 import ndzarr
 from ndzarr import config
 from ndzarr.rechunking.plan import amplification, grown, plan_passes
+from tests.dying import Dying, Stop
 
 Record = Callable[[str, object], None]
 
@@ -191,10 +192,6 @@ def maps(store: Any = None) -> ndzarr.ZArray:
     return z
 
 
-class Stop(BaseException):
-    pass
-
-
 def stopped(z: ndzarr.ZArray, store: Any, after: int, **arguments: Any) -> None:
     """Begin a rechunk, and stop it when so many blocks are done."""
 
@@ -309,29 +306,6 @@ def test_into_itself_is_refused() -> None:
 
 
 # ---- cut short anywhere ---------------------------------------------------------------------------------------
-
-
-class Dying(ndzarr.MemoryStore):
-    """A store whose process dies when it has changed so many keys."""
-
-    left: float = math.inf
-
-    def _step(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise Stop
-
-    def set(self, key: str, value: Any) -> None:
-        self._step()
-        super().set(key, value)
-
-    def set_if(self, key: str, value: Any, *, tag: Any) -> bool:
-        self._step()
-        return super().set_if(key, value, tag=tag)
-
-    def delete(self, key: str) -> None:
-        self._step()
-        super().delete(key)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -6,7 +6,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,19 +19,22 @@ from ndzarr.compression.bound import Bound, Measured, bound_argument
 from ndzarr.compression.candidates import Candidate, Seen, coding, lossless, rounded, seen_in
 from ndzarr.compression.information import LEVEL, information_of
 from ndzarr.compression.sample import Trial, blocks_of, has_casts, tried
-from ndzarr.creation import ARRAY_KEYWORDS, check_free, format_for, new_array, planned_array
+from ndzarr.creation import ARRAY_KEYWORDS, check_free, format_for, planned_array
 from ndzarr.crew import CREW_FROM_NS, share
 from ndzarr.errors import ArgumentError, CorruptChunkError
+from ndzarr.formats.document import attribute_mapping
 from ndzarr.formats.transfer import arguments_for
 from ndzarr.grid import Grid
 from ndzarr.group import Group
 from ndzarr.keys import normalize_path
 from ndzarr.lazyview import LazyView
 from ndzarr.operand import Operand
+from ndzarr.placing import Place
 from ndzarr.progress import Progress, meter
 from ndzarr.relocation import check_apart
 from ndzarr.sizes import nbytes_of
 from ndzarr.sources import check_unread
+from ndzarr.stores.alone import Alone
 from ndzarr.stores.base import Store
 from ndzarr.stores.registry import resolve
 from ndzarr.zarray import ZArray
@@ -74,9 +77,10 @@ def compress(
     for which zarr-python needs another library, which is pcodec, zfpy or cast-value-rs.
 
     What was done is in the attribute "ndzarr_compression": "bound", "chain", the errors "measured" over all elements, "nbytes",
-    "nbytes_stored", and the "candidates" with what became of the sample. Without that attribute `dst` is incomplete, after an
-    exception for one; `src` is never changed. Values that are written into the array later are rounded only where the chain
-    itself rounds ("coding" in the record), and nobody compares them.
+    "nbytes_stored", and the "candidates" with what became of the sample. Documents are written when all else is: after an
+    exception or a kill there is no array at `dst`, only chunks, which `overwrite=True` removes; `src` is never changed. Values
+    that are written into the array later are rounded only where the chain itself rounds ("coding" in the record), and nobody
+    compares them.
 
     Memory: the sample, and for each thread one stored object, decoded and encoded. progress: see `copy`; it counts objects.
     Raises ArgumentError for a bound that is none or that the dtype cannot have, and what reading and creating raise.
@@ -211,23 +215,23 @@ class _Work:
             # The range of a sample is not that of all: it is looked up before a chain is made for it.
             trials = [t for t in trials if not t.candidate.by_range] + self._tried(self._coding(self._range()))
         ranked = sorted([t for t in trials if t.nbytes is not None], key=lambda t: t.nbytes or 0)
+        place = Place(self.store, self.path, self.plan.zarr_format)
+        place.take(overwrite=overwrite)
         for trial in ranked:
-            made = new_array(
-                self.store,
-                self.path,
-                overwrite=overwrite or bool(self.failed),
-                filters=trial.candidate.filters,
-                compressor=trial.candidate.compressor,
-                **self.create,
+            chain = trial.candidate
+            made = planned_array(
+                Alone(self.store), self.path, filters=chain.filters, compressor=chain.compressor, **self.create
             )
             try:
-                writer = _Writer(self.source, made, trial.candidate, self.bound)
+                writer = _Writer(self.source, made, chain, self.bound, place.check)
                 writer.run(progress)
             except _BrokenError as error:
-                self.failed.append({"chain": trial.candidate.name, "why": str(error)})
+                self.failed.append({"chain": chain.name, "why": str(error)})
+                place.empty()
                 continue
-            made.attrs[RECORD] = self._record(trial.candidate, writer, trials)
-            return made
+            record = {**made.metadata.attributes, RECORD: self._record(chain, writer, trials)}
+            place.finish([(self.path, replace(made.metadata, attributes=attribute_mapping(record)))])
+            return open_array(self.store, "r+", path=self.path)
         raise CorruptChunkError(
             f"no chain of codecs gives back what it was given: {self.failed!r}; please report this", path=self.path
         )
@@ -342,6 +346,7 @@ class _Writer:
     array: ZArray
     candidate: Candidate
     bound: Bound
+    check: Callable[[], None]
     measured: Measured = field(default_factory=Measured)
     nbytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -353,6 +358,7 @@ class _Writer:
             def work(mine: Iterator[Coords]) -> None:
                 for coords in mine:
                     self._object(coords)
+                    self.check()
                     tell(1)
 
             share(iter(objects), work, CREW_FROM_NS, config.current().workers, count=max(1, objects.nchunks))

@@ -20,6 +20,7 @@ from ndzarr.metadata import ArrayMeta
 from ndzarr.nodes import Worklog
 from ndzarr.operand import Borders
 from ndzarr.rechunking.plan import Pass, Passes, plan_passes
+from ndzarr.stores.alone import Alone
 from ndzarr.stores.base import Store
 from ndzarr.streaming import Cut
 from ndzarr.zarray import ZArray
@@ -42,10 +43,17 @@ class Target:
     #: In between of two passes nothing may be missing: what is has been removed by somebody else.
     complete: bool = False
 
-    def array(self) -> ZArray:
-        """A handle that reads and writes its chunks."""
+    def array(self, *, alone: bool = False) -> ZArray:
+        """A handle that reads and writes its chunks; alone: as nobody else does at the same time."""
         missing: Any = "raise" if self.complete else None
-        return ZArray(self.store, self.path, self.meta, writable=True, allow_pickle=self.allow_pickle, missing=missing)
+        return ZArray(
+            Alone(self.store) if alone else self.store,
+            self.path,
+            self.meta,
+            writable=True,
+            allow_pickle=self.allow_pickle,
+            missing=missing,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,8 @@ class Step:
             finally:  # where another run has removed what is in between, that is what is to be said
                 self.log.check(self.run)
             with config.options(write_empty=self.target.complete or options.write_empty):
-                self.target.array().write_box(box, value)
+                # Blocks are of whole objects.
+                self.target.array(alone=True).write_box(box, value)
 
     def done(self, block: int) -> None:
         """Note that a block is done."""

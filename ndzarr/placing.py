@@ -1,0 +1,88 @@
+"""Nodes whose documents are written after their values, and the place that is kept for them until then."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+
+from ndzarr import nodes
+from ndzarr.creation import make_room
+from ndzarr.errors import NodeExistsError
+from ndzarr.keys import join
+from ndzarr.metadata import ArrayMeta, GroupMeta
+from ndzarr.nodes import Worklog
+from ndzarr.stores.base import Store
+
+#: The folder of the record that keeps the place, under the path of the node.
+FOLDER = "__unfinished__"
+#: Whether the place is still kept is looked up so often at most: a request each time.
+_CHECK_S = 1.0
+
+
+class Place:
+    """Where new nodes of one format go: the one at `path`, and the others, at `inside`, below it.
+
+    Until `finish` nothing can be opened there, so that what is cut short is not taken for whole. A record keeps the place
+    meanwhile: whoever comes second is refused, or with `overwrite` takes it over, and then the first one's `check` raises. (No
+    lock does that: the threads that write values may want the locks of the node for themselves.)
+    """
+
+    def __init__(self, store: Store, path: str, zarr_format: int, inside: Iterable[str] = ("",)) -> None:
+        self._store = store
+        self._path = path
+        self._format = zarr_format
+        self._inside = frozenset(inside)
+        self._log = Worklog(store, path, FOLDER)
+        self._run = secrets.token_hex(8)
+        self._checked = time.monotonic()
+
+    def take(self, *, overwrite: bool) -> None:
+        """See to it that nothing is there, and keep the place.
+
+        NodeExistsError where a node is, or chunks and documents that would become part of the new ones, or somebody keeps the
+        place; with `overwrite` all that goes.
+        """
+        store, path = self._store, self._path
+        nodes.check_spelling(store, path)  # before the lock makes the directory
+        with nodes.node_lock(store, path):
+            make_room(store, path, overwrite, self._format)
+            kept = self._log.read() is not None
+            left = nodes.leftovers(store, path, self._inside)
+            if (kept or left) and not overwrite:
+                key = join(path, FOLDER) if kept else join(path, left[0])
+                what = "was begun, and is not finished or was cut short" if kept else "is left from a node that is gone"
+                raise NodeExistsError(
+                    f"{key!r} in {store.url} {what}; pass overwrite=True to start over and remove what is there",
+                    store=store.url,
+                    path=path,
+                    key=key,
+                )
+            nodes.remove_keys(store, path, left)
+            self._log.write(json.dumps({"run": self._run}).encode())
+
+    def check(self) -> None:
+        """Raise WriteHazardError where somebody else has taken the place over. To be called after each step."""
+        now = time.monotonic()
+        if now - self._checked > _CHECK_S:
+            self._checked = now
+            self._log.check(self._run)
+
+    def empty(self) -> None:
+        """Remove the values that were written, to begin again."""
+        with nodes.node_lock(self._store, self._path):
+            self._log.check(self._run)
+            nodes.remove_keys(self._store, self._path, nodes.leftovers(self._store, self._path, self._inside))
+
+    def finish(self, made: Sequence[tuple[str, ArrayMeta | GroupMeta]]) -> None:
+        """Write the documents of the nodes at these paths, the last first, so that a group comes after what it holds.
+
+        NodeExistsError where somebody has made a node there meanwhile, by whatever else writes documents first.
+        """
+        with nodes.node_lock(self._store, self._path):
+            self._log.check(self._run)
+            make_room(self._store, self._path, False, self._format)
+            for path, meta in reversed(made):
+                nodes.write(self._store, path, meta)
+            self._log.clear()
