@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -601,3 +603,22 @@ def test_the_order_inside_a_chunk() -> None:
     assert z.order == "F"
     assert bytes(z.store.get("c/0/0") or b"")[:24] == a[:2, :3].tobytes("F")
     assert ndzarr.zeros_like(z).order == "F"
+
+
+def test_a_shard_rewritten_in_place_with_its_old_time(tmp_path: Path) -> None:
+    """Neither inode, size nor mtime tell that the index is another one; the time of the last change does."""
+    ones, counted = np.ones(64, "i4"), np.arange(64, dtype="i4")
+    for name, value in (("a", np.concatenate([ones, counted])), ("b", np.concatenate([counted, ones]))):
+        z = ndzarr.create_array(tmp_path / name, shape=(128,), dtype="i4", chunks=(64,), shards=(128,), compressor="zstd")
+        z[...] = value
+    file, other = (tmp_path / name / "c" / "0" for name in "ab")
+    z = ndzarr.open_array(tmp_path / "a")
+    assert z[:64].tolist() == ones.tolist()  # and the index is kept
+    before = file.stat()
+    time.sleep(0.05)  # the clocks of file systems tick slowly
+    with open(file, "r+b") as opened:
+        opened.write(other.read_bytes())
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = file.stat()
+    assert (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
+    assert z[:64].tolist() == counted.tolist()

@@ -176,7 +176,7 @@ class LocalStore(Store):
             try:
                 # Of the opened file, so that it is the tag of these bytes even when the name is replaced meanwhile.
                 info = os.fstat(fd)
-                return read_file(fd, range), (info.st_ino, info.st_size, info.st_mtime_ns)
+                return read_file(fd, range), (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
             finally:
                 os.close(fd)
         except (FileNotFoundError, NotADirectoryError):
@@ -188,7 +188,7 @@ class LocalStore(Store):
         if type(self) is not LocalStore:
             return super().tag(key)  # by `get_tagged`, which may be a subclass's own
         info = self._stat(key)
-        return None if info is None else (info.st_ino, info.st_size, info.st_mtime_ns)
+        return None if info is None else (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 
     def _stat(self, key: Key) -> os.stat_result | None:
         check_key(key)
