@@ -105,11 +105,14 @@ def planned_array(
         raise ArgumentError(str(error), codec=error.codec, field=error.field, found=error.found) from error
 
 
-def put_node(store: Store, path: str, meta: ArrayMeta | GroupMeta, *, overwrite: bool = False) -> None:
-    """Write the documents of a new node, its ancestors made groups; NodeExistsError where something is, unless `overwrite`."""
+def put_node(store: Store, path: str, meta: ArrayMeta | GroupMeta, *, overwrite: bool = False, own: str = "") -> None:
+    """Write the documents of a new node, its ancestors made groups; NodeExistsError where something is, unless `overwrite`.
+
+    own: see `make_room`.
+    """
     nodes.check_spelling(store, path)  # before the lock makes the directory
     with nodes.node_lock(store, path):
-        make_room(store, path, overwrite, meta.zarr_format)
+        make_room(store, path, overwrite, meta.zarr_format, own)
         nodes.write(store, path, meta)
 
 
@@ -152,8 +155,11 @@ def check_free(store: Store, path: str, version: int, *, overwrite: bool) -> str
     return found
 
 
-def make_room(store: Store, path: str, overwrite: bool, version: int) -> None:
-    """See to it that nothing is at `path` and that its ancestors are groups; the caller holds the node's lock."""
+def make_room(store: Store, path: str, overwrite: bool, version: int, own: str = "") -> None:
+    """See to it that nothing is at `path` and that its ancestors are groups; the caller holds the node's lock.
+
+    own: the folder of the caller's notes on work whose node this is; others' is something, too, and goes with `overwrite`.
+    """
     found = check_free(store, path, version, overwrite=overwrite)
     above = nodes.require_ancestors(store, path, version)
     if above is not None:
@@ -165,7 +171,10 @@ def make_room(store: Store, path: str, overwrite: bool, version: int) -> None:
     if found is not None:
         nodes.delete(store, path)
     elif overwrite:
+        nodes.remove_unfinished(store, path, own)
         nodes.delete_remains(store, path)
+    else:
+        nodes.check_finished(store, [path], own)
 
 
 def _names(dimension_names: Any) -> tuple[str | None, ...] | None:

@@ -31,7 +31,8 @@ def is_fill(array: NDArray, fill_value: Any) -> bool:
         return True
     dtype = array.dtype
     if dtype.kind == "T":
-        return bool((array == fill_value).all())
+        # A str alone NumPy would take for one of fixed length, which has no zeros at its end.
+        return bool((array == np.array(fill_value, dtype)).all())
     if dtype.hasobject:
         kind = type(fill_value)
         plain = kind in (str, bytes, int)  # whose equal values are one and the same

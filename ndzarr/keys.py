@@ -19,6 +19,9 @@ from ndzarr.errors import ArgumentError
 OWN = ".ndzarr"
 #: Below an array: its statistics, a key as any other. Format 3 keeps names that start with "__" for such things.
 STATISTICS = "__ndzarr_statistics__"
+#: Below a place whose node is not finished: folders of what long work notes meanwhile.
+UNFINISHED = "__unfinished__"
+RECHUNKING = "__rechunk__"
 #: Files that a store writes beside the final ones start with this; no key may.
 TEMP_PREFIX = ".ndzarr-tmp-"
 #: What ext4, APFS and NTFS allow for one name.

@@ -10,13 +10,11 @@ from collections.abc import Iterable, Sequence
 from ndzarr import nodes
 from ndzarr.creation import make_room
 from ndzarr.errors import NodeExistsError
-from ndzarr.keys import join
+from ndzarr.keys import UNFINISHED, join
 from ndzarr.metadata import ArrayMeta, GroupMeta
 from ndzarr.nodes import Worklog
 from ndzarr.stores.base import Store
 
-#: The folder of the record that keeps the place, under the path of the node.
-FOLDER = "__unfinished__"
 #: Whether the place is still kept is looked up so often at most: a request each time.
 _CHECK_S = 1.0
 
@@ -34,7 +32,7 @@ class Place:
         self._path = path
         self._format = zarr_format
         self._inside = frozenset(inside)
-        self._log = Worklog(store, path, FOLDER)
+        self._log = Worklog(store, path, UNFINISHED)
         self._run = secrets.token_hex(8)
         self._checked = time.monotonic()
 
@@ -48,19 +46,17 @@ class Place:
         nodes.check_spelling(store, path)  # before the lock makes the directory
         with nodes.node_lock(store, path):
             make_room(store, path, overwrite, self._format)
-            kept = self._log.read() is not None
             left = nodes.leftovers(store, path, self._inside)
-            if (kept or left) and not overwrite:
-                key = join(path, FOLDER) if kept else join(path, left[0])
-                what = "was begun, and is not finished or was cut short" if kept else "is left from a node that is gone"
+            if left and not overwrite:
                 raise NodeExistsError(
-                    f"{key!r} in {store.url} {what}; pass overwrite=True to start over and remove what is there",
+                    f"{join(path, left[0])!r} in {store.url} is left from a node that is gone; pass overwrite=True to start "
+                    "over and remove what is there",
                     store=store.url,
                     path=path,
-                    key=key,
+                    key=join(path, left[0]),
                 )
             nodes.remove_keys(store, path, left)
-            self._log.write(json.dumps({"run": self._run}).encode())
+            self._log.write(json.dumps({"run": self._run, "inside": sorted(self._inside)}).encode())
 
     def check(self) -> None:
         """Raise WriteHazardError where somebody else has taken the place over. To be called after each step."""
@@ -73,7 +69,8 @@ class Place:
         """Remove the values that were written, to begin again."""
         with nodes.node_lock(self._store, self._path):
             self._log.check(self._run)
-            nodes.remove_keys(self._store, self._path, nodes.leftovers(self._store, self._path, self._inside))
+            left = nodes.leftovers(self._store, self._path, self._inside)
+            nodes.remove_keys(self._store, self._path, [key for key in left if not key.startswith(UNFINISHED)])
 
     def finish(self, made: Sequence[tuple[str, ArrayMeta | GroupMeta]]) -> None:
         """Write the documents of the nodes at these paths, the last first, so that a group comes after what it holds.
@@ -82,7 +79,7 @@ class Place:
         """
         with nodes.node_lock(self._store, self._path):
             self._log.check(self._run)
-            make_room(self._store, self._path, False, self._format)
+            make_room(self._store, self._path, False, self._format, UNFINISHED)
             for path, meta in reversed(made):
                 nodes.write(self._store, path, meta)
             self._log.clear()

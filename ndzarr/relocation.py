@@ -80,6 +80,8 @@ def transfer(
             )
         if plan.replaced:
             nodes.delete(dst, new)
+        if plan.leftovers:
+            nodes.remove_unfinished(dst, new)
         nodes.remove_keys(dst, new, plan.leftovers)
         if move and plan.tops == ("",) and _place(src, old) == _place(dst, old):
             nbytes = nodes.nbytes(src, old, plan.found.keys)

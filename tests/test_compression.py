@@ -359,6 +359,16 @@ def test_structures_and_chunks_of_different_lengths() -> None:
     check(x, z[:], max_abs=0.01)
 
 
+def test_what_pads_a_structure_is_no_value() -> None:
+    padded = np.dtype([("a", "S3"), ("b", "<f8"), ("c", "<i2", (2,))], align=True)
+    values = np.frombuffer(np.random.default_rng(1).bytes(40 * padded.itemsize), padded).reshape(8, 5).copy()
+    values["b"] = np.arange(40.0).reshape(8, 5)
+    z = ndzarr.compress(ndzarr.array(values, chunks=(3, 2), zarr_format=2))
+    assert z.dtype == padded
+    for name in "abc":
+        np.testing.assert_array_equal(z[name], values[name])
+
+
 def test_big_endian_and_columns_first() -> None:
     x = climate().astype(">f4")
     z = ndzarr.compress(ndzarr.array(x, zarr_format=2, order="F", chunks=(8, 45, 60)), max_abs=0.05)

@@ -455,12 +455,15 @@ def test_a_place_that_is_taken_over(verb: str, monkeypatch: pytest.MonkeyPatch) 
     with ndzarr.options(workers=1), pytest.raises(ndzarr.WriteHazardError, match="begun after this one"):
         work(src, store, progress=take_over)
     assert values_of(ndzarr.open(store)) == want
-    # And by what writes documents first.
-    store = ndzarr.MemoryStore()
+    # And by another library, which does not know that the place is taken.
+    store, other = ndzarr.MemoryStore(), ndzarr.MemoryStore()
+    ndzarr.create_group(other)
 
     def create(done: int, total: int) -> None:
         if done == total:
-            ndzarr.create_group(store)
+            with pytest.raises(ndzarr.NodeExistsError, match="not finished"):
+                ndzarr.create_group(store)
+            store.set_many({key: other.get(key) for key in other.list()})
 
     with pytest.raises(ndzarr.NodeExistsError):
         work(src, store, progress=create)

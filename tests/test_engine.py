@@ -138,6 +138,8 @@ def test_the_padding_of_edge_chunks_is_the_fill_value(names: Names) -> None:
         ([("a", "i4"), ("b", "f4")], (1, 2), (1, 2), (1, 3)),
         (object, "x", "x", "y"),
         (object, 1, 1, True),
+        (np.dtypes.StringDType(), "\0", "\0", ""),
+        (np.dtypes.StringDType(), "a\0", "a\0", "a"),
     ],
 )
 def test_is_fill(dtype: Any, fill: Any, same: Any, other: Any) -> None:

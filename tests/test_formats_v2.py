@@ -162,3 +162,18 @@ def test_consolidated_documents() -> None:
                 b'{"zarr_consolidated_format": 1, "metadata": {"a": 1}}'):  # fmt: skip
         with pytest.raises(ndzarr.MetadataError, match=r"\.zmetadata"):
             consolidated.read(bad, ".zmetadata")
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("f2", "<u2"), (">f4", ">u4"), ("f8", "<u8"), ("c8", "<u4"), (">c16", ">u8")])
+def test_a_fill_value_is_at_once_what_it_will_be_read_as(dtype: str, bits: str) -> None:
+    """A document says "NaN", and nothing of its bits: chunks with other ones are stored; what is missing stays as it is."""
+    nan = np.full(4, np.nan, dtype)
+    nan.view(bits)[0] += 5
+    z = ndzarr.create_array(None, shape=8, chunks=4, dtype=dtype, fill_value=nan[0], zarr_format=2)
+    z[:4] = nan[[0, 0, 0, 0]]
+    again = ndzarr.open_array(z.store)
+    assert z[:].tobytes() == again[:].tobytes()
+    assert z[:4].tobytes() == nan[[0, 0, 0, 0]].tobytes()
+    assert again.digest() == z.digest()
+    other = ndzarr.create_array(None, shape=8, chunks=4, dtype=dtype, fill_value=nan[0], zarr_format=3)
+    assert ndzarr.convert(other, None, zarr_format=2).digest() == other.digest()

@@ -251,7 +251,10 @@ def test_what_is_there_is_not_replaced_unasked() -> None:
 def test_an_array_made_there_meanwhile_is_not_taken_for_ours() -> None:
     z, store = maps(), ndzarr.MemoryStore()
     stopped(z, store, 3)
-    ndzarr.create_array(store, shape=MAPS.shape, dtype="i4", chunks=(16, 2, 2), compressor=None)
+    with pytest.raises(ndzarr.NodeExistsError, match="not finished"):
+        ndzarr.create_array(store, shape=MAPS.shape, dtype="i4", chunks=(16, 2, 2), compressor=None)
+    other = ndzarr.create_array(None, shape=MAPS.shape, dtype="i4", chunks=(16, 2, 2), compressor=None)
+    store.set_many({key: other.store.get(key) for key in other.store.list()})  # as another library would
     with pytest.raises(ndzarr.NodeExistsError):
         ndzarr.rechunk(z, store, **SMALL)
 

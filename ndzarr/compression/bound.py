@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ndzarr._typing import DType, NDArray
+from ndzarr.canonical import element_bytes
 from ndzarr.errors import ArgumentError
 
 #: Products below this are rounded to multiples of the smallest number there is, and decide nothing.
@@ -100,7 +101,10 @@ class Bound:
 
 
 def _alike(x: NDArray, y: NDArray) -> npt.NDArray[np.bool_]:
-    """Which elements are the same bit for bit: zeros have a sign, and NaN a payload."""
+    """Which elements are the same bit for bit: zeros have a sign, and NaN a payload; what pads a structured dtype is none."""
+    if x.dtype.names is not None and x.size:
+        packed = [np.frombuffer(element_bytes(a), np.uint8).reshape(*a.shape, -1) for a in (x, y)]
+        return np.asarray((packed[0] == packed[1]).all(axis=-1))
     words = [np.ascontiguousarray(a).reshape(-1).view(np.uint8).reshape(*a.shape, a.dtype.itemsize) for a in (x, y)]
     found: npt.NDArray[np.bool_] = (words[0] == words[1]).all(axis=-1)
     return found

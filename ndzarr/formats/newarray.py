@@ -14,7 +14,7 @@ from ndzarr.codecs.base import ChunkSpec
 from ndzarr.codecs.configuration import to_json
 from ndzarr.codecs.registry import kind_of
 from ndzarr.dtypes.fill import fill_scalar
-from ndzarr.dtypes.v2 import dtype_from_v2, dtype_to_v2
+from ndzarr.dtypes.v2 import dtype_from_v2, dtype_to_v2, fill_from_v2, fill_to_v2
 from ndzarr.dtypes.v3 import default_fill, dtype_from_v3, dtype_to_v3
 from ndzarr.errors import ArgumentError, MetadataError
 from ndzarr.formats import v2, v3
@@ -127,12 +127,15 @@ def _make_v2(new: NewArray) -> ArrayMeta:
             codecs.append(_CRC32C)
     if new.order == "F":
         codecs.insert(0, CodecSpec("transpose", {"order": list(range(len(new.shape)))[::-1]}))
+    fill = fill_scalar(new.fill_value, dtype, v2.object_codec(codecs))
+    if dtype.kind in "fc":
+        fill = fill_from_v2(fill_to_v2(fill, dtype), dtype)  # a NaN as it will be read: the document has no room for its bits
     meta = ArrayMeta(
         shape=new.shape,
         dtype=dtype,
         chunks=new.chunks,
         codecs=tuple(codecs),
-        fill_value=fill_scalar(new.fill_value, dtype, v2.object_codec(codecs)),
+        fill_value=fill,
         key_encoding=KeyEncoding("v2", new.separator or "."),
         attributes=new.attributes,
         zarr_format=2,

@@ -12,6 +12,7 @@ from ndzarr.nodes.copying import (
     remove_below as remove_below,
     remove_copied as remove_copied,
     remove_keys as remove_keys,
+    remove_unfinished as remove_unfinished,
 )
 from ndzarr.nodes.documents import (
     Change as Change,
@@ -47,4 +48,4 @@ from ndzarr.nodes.survey import (
     set_orphan_aside as set_orphan_aside,
     tidy as tidy,
 )
-from ndzarr.nodes.worklog import Worklog as Worklog
+from ndzarr.nodes.worklog import Worklog as Worklog, check_finished as check_finished

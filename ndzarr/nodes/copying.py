@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +16,7 @@ from ndzarr.nodes.consolidation import Changes, changed_many
 from ndzarr.nodes.documents import DOCUMENTS, is_chunk
 from ndzarr.nodes.locks import node_lock
 from ndzarr.nodes.reading import ancestors
+from ndzarr.nodes.worklog import WORKLOGS, Worklog
 from ndzarr.stores.base import Store
 
 #: So many objects are held at once where a store takes many requests together.
@@ -22,6 +24,7 @@ _TOGETHER = 16
 #: Attributes before the node that has them, and what a group says of others last of all.
 _LAST = (v2.ATTRIBUTES, v2.ARRAY, v2.GROUP, v3.NODE, v2.CONSOLIDATED)
 _NODES = (v2.ARRAY, v2.GROUP, v3.NODE)
+_NOTES = tuple([f"{name}/" for name in WORKLOGS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,23 @@ def leftovers(store: Store, path: str, nodes: frozenset[str]) -> list[str]:
 
 
 def _belongs(name: str) -> bool:
-    return name in DOCUMENTS or name == STATISTICS or is_chunk(name)
+    return name in DOCUMENTS or name == STATISTICS or is_chunk(name) or name.startswith(_NOTES)
+
+
+def remove_unfinished(store: Store, path: str, own: str = "") -> None:
+    """Remove what work that was not finished has written for a node at `path`, so that it cannot go on.
+
+    own: the folder of the caller's own work, which stays. The caller holds the lock of the node.
+    """
+    for name in WORKLOGS:
+        log = Worklog(store, path, name)
+        if name != own and log.read() is not None:
+            inside = {"", *log.inside()}
+            # Whoever is at it stops, and takes nothing for done; until all is gone, nobody else begins here.
+            log.write(json.dumps({"inside": sorted(inside)}).encode())
+            left = leftovers(store, path, frozenset(inside))
+            remove_keys(store, path, [key for key in left if not key.startswith(_NOTES)])
+            log.clear()
 
 
 def remove_keys(store: Store, path: str, keys: Iterable[str]) -> None:

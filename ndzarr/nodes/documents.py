@@ -16,6 +16,7 @@ from ndzarr.metadata import ArrayMeta, GroupMeta
 from ndzarr.nodes.consolidation import changed, dumped, gather, too_much
 from ndzarr.nodes.locks import node_lock
 from ndzarr.nodes.reading import ancestors, in_store, nowhere, read_document, replace_document
+from ndzarr.nodes.worklog import check_finished
 from ndzarr.progress import Progress
 from ndzarr.stores.base import Store
 
@@ -359,7 +360,8 @@ def _form(store: Store, path: str, zarr_format: int | None) -> _Format:
 def require_ancestors(store: Store, path: str, zarr_format: int) -> str | None:
     """Make every path above `path` a group, of that format where it is new.
 
-    The path of one that is an array, in which nothing can be made, or None. MetadataError where one is damaged.
+    The path of one that is an array, in which nothing can be made, or None. MetadataError where one is damaged,
+    NodeExistsError where one is not finished, and has values lying about.
     """
     missing = []
     for above in ancestors(path):
@@ -371,6 +373,8 @@ def require_ancestors(store: Store, path: str, zarr_format: int) -> str | None:
         if found == "group":
             break  # whoever made it made its ancestors
         missing.append(above)
+    if missing:
+        check_finished(store, missing)
     for above in reversed(missing):
         # Somebody may be making the same one, with attributes, or another node in it.
         with node_lock(store, above):

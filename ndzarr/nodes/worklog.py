@@ -7,15 +7,46 @@ All of it lies in a folder under the node's path whose name no node may have
 
 from __future__ import annotations
 
-from ndzarr._typing import Json
-from ndzarr.errors import MetadataError, WriteHazardError
+from collections.abc import Iterable
+
+from ndzarr._typing import Json, Key
+from ndzarr.errors import MetadataError, NodeExistsError, WriteHazardError
 from ndzarr.formats.document import parse
-from ndzarr.keys import join
+from ndzarr.keys import RECHUNKING, UNFINISHED, join
 from ndzarr.nodes.reading import read_document
 from ndzarr.stores.base import Store
 
 _RECORD = "record.json"
 _DONE = "done"
+#: The folders that hold one.
+WORKLOGS = (UNFINISHED, RECHUNKING)
+
+
+def unfinished(store: Store, paths: Iterable[str], own: str = "") -> Key | None:
+    """The record of work that was begun at one of these paths and is not done; None where there is none. One request.
+
+    own: the folder of the caller's own work, which does not count.
+    """
+    keys = [join(path, f"{name}/{_RECORD}") for path in paths for name in WORKLOGS if name != own]
+    found = store.get_many([(key, None) for key in keys])
+    return next((key for key, data in zip(keys, found, strict=True) if data is not None), None)
+
+
+def check_finished(store: Store, paths: Iterable[str], own: str = "") -> None:
+    """Raise NodeExistsError where work that writes a node at one of these paths is not done: what it has written there would
+    become part of any other one."""
+    key = unfinished(store, paths, own)
+    if key is not None:
+        folder = key.rpartition("/")[0]
+        path = folder.rpartition("/")[0]
+        verb = "rechunk" if folder.endswith(RECHUNKING) else "convert or compress"
+        raise NodeExistsError(
+            f"a {verb} to {path or '/'!r} in {store.url} was begun, and is not finished or was cut short: {key!r} is there; "
+            "pass overwrite=True for that very path to remove what it has written",
+            store=store.url,
+            path=path,
+            key=key,
+        )
 
 
 class Worklog:
@@ -40,6 +71,11 @@ class Worklog:
     def write(self, text: bytes) -> None:
         """Put down the record, a JSON object."""
         self._store.set(join(self._folder, _RECORD), text)
+
+    def inside(self) -> set[str]:
+        """The relative paths of the nodes that are being made, by the record."""
+        found = (self.read() or {}).get("inside")
+        return {name for name in found if isinstance(name, str)} if isinstance(found, list) else set()
 
     def check(self, run: str) -> None:
         """Raise WriteHazardError where the record does not name this run any more: another one has taken over."""

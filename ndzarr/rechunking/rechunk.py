@@ -38,7 +38,7 @@ from ndzarr.errors import ArgumentError
 from ndzarr.formats.newarray import check_format
 from ndzarr.formats.transfer import arguments_for, extra_for
 from ndzarr.group import Group
-from ndzarr.keys import join, normalize_path
+from ndzarr.keys import RECHUNKING, join, normalize_path
 from ndzarr.lazyview import LazyView
 from ndzarr.metadata import ArrayMeta
 from ndzarr.nodes import Worklog
@@ -53,7 +53,7 @@ from ndzarr.zarray import ZArray
 Scheduler: TypeAlias = Literal["threads", "dask"]
 
 #: The folder beside the target that notes lie in, and what is in between.
-FOLDER = "__rechunk__"
+FOLDER = RECHUNKING
 #: What may be given anew, besides chunks and shards.
 _CHANGES = frozenset("access compressor filters order dimension_separator checksum fill_value zarr_format".split())
 
@@ -213,7 +213,7 @@ class _Rechunk:
             self._copy(marked, progress)
             with nodes.node_lock(self.store, self.path):
                 self.log.check(self.run_id)
-                put_node(self.store, self.path, self.meta)
+                put_node(self.store, self.path, self.meta, own=FOLDER)
                 nodes.flush(self.store)
                 self._write_record(finished=True)
         self._clear()
@@ -241,7 +241,7 @@ class _Rechunk:
                     store=self.store.url,
                     path=self.path,
                 )
-            make_room(self.store, self.path, overwrite, self.meta.zarr_format)
+            make_room(self.store, self.path, overwrite, self.meta.zarr_format, FOLDER)
             # Marks without a record, too: a run that was no longer wanted may have left them.
             self.log.clear()
             if self.temp is not None and record is not None:
