@@ -809,3 +809,20 @@ def test_a_missing_client_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delitem(sys.modules, "ndzarr.stores.postgres", raising=False)
     with pytest.raises(ArgumentError, match=re.escape("pip install 'ndzarr[postgres]'")):
         ndzarr.open("postgresql://me@host/db")
+
+
+def test_a_file_that_is_made_while_a_reader_looks_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, connect = SQLStore(f"sqlite:///{tmp_path}/x.db"), sqlite3.connect
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return connect(*args, **kwargs)
+        except sqlite3.OperationalError:
+            monkeypatch.setattr(sqlite3, "connect", connect)
+            with closing(SQLStore(store.url)) as other:
+                other.set("a", b"1")
+            raise
+
+    monkeypatch.setattr(sqlite3, "connect", slow)
+    assert store.get("a") == b"1"
+    store.close()

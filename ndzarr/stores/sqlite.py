@@ -103,12 +103,15 @@ class SQLite(Database):
         mode = "ro" if self._readonly else "rwc" if create else "rw"
         if create:
             os.makedirs(os.path.dirname(path), exist_ok=True)
+        name = f"file:{quote(path)}?mode={mode}"
         try:
-            connection = self._connect(f"file:{quote(path)}?mode={mode}")
+            connection = self._connect(name)
         except sqlite3.OperationalError:
-            if not create and not os.path.lexists(path):
+            if create:
+                raise
+            if not os.path.lexists(path):
                 return None
-            raise
+            connection = self._connect(name)  # somebody else may have made it between the two
         try:
             there = self._has_table(connection)
             if not there and create:
