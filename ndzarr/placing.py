@@ -15,8 +15,8 @@ from ndzarr.metadata import ArrayMeta, GroupMeta
 from ndzarr.nodes import Worklog
 from ndzarr.stores.base import Store
 
-#: Whether the place is still kept is looked up so often at most: a request each time.
-_CHECK_S = 1.0
+#: Whether the place is still kept is looked up so often at most: where that is a request over a network, and elsewhere.
+_CHECK_S, _CHECK_NEAR_S = 1.0, 0.02
 
 
 class Place:
@@ -35,6 +35,7 @@ class Place:
         self._log = Worklog(store, path, UNFINISHED)
         self._run = secrets.token_hex(8)
         self._checked = time.monotonic()
+        self._every = _CHECK_S if store.batched else min(_CHECK_S, _CHECK_NEAR_S)
 
     def take(self, *, overwrite: bool) -> None:
         """See to it that nothing is there, and keep the place.
@@ -61,7 +62,7 @@ class Place:
     def check(self) -> None:
         """Raise WriteHazardError where somebody else has taken the place over. To be called after each step."""
         now = time.monotonic()
-        if now - self._checked > _CHECK_S:
+        if now - self._checked > self._every:
             self._checked = now
             self._log.check(self._run)
 

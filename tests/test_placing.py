@@ -18,8 +18,8 @@ def array() -> ndzarr.ZArray:
     return ndzarr.array(VALUES, chunks=(1, 2))
 
 
-def group(*names: str) -> ndzarr.Group:
-    found = ndzarr.create_group(None)
+def group(*names: str, zarr_format: Any = 3) -> ndzarr.Group:
+    found = ndzarr.create_group(None, zarr_format=zarr_format)
     for name in names:
         found[name] = VALUES
     return found
@@ -99,21 +99,28 @@ def test_members_of_a_group_that_was_cut_short() -> None:
     assert not ndzarr.zeros((6, 2), dtype="i8", store=store, path="at/a")[:].any()
 
 
-def test_members_that_were_finished_before_the_cut_do_not_join_the_next_group() -> None:
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_members_that_were_finished_before_the_cut_do_not_join_the_next_group(zarr_format: Any) -> None:
+    """Nor are they among its members by the consolidated metadata of a group above."""
     cuts = 0
     while True:
         store = Dying()
+        ndzarr.create_group(store, zarr_format=zarr_format)
+        ndzarr.consolidate(store)
         store.left = cuts
         try:
             with ndzarr.options(workers=1):
-                ndzarr.convert(group("a", "b", "d"), store, path="at")
+                ndzarr.convert(group("a", "b", "d", zarr_format=zarr_format), store, path="at")
         except Stop:
             store.left = float("inf")
         else:
             break
-        made = ndzarr.convert(group("b"), store, path="at", overwrite=True)
+        made = ndzarr.convert(group("b", zarr_format=zarr_format), store, path="at", overwrite=True)
         assert isinstance(made, ndzarr.Group)
         assert sorted(made) == ["b"], cuts
+        root = ndzarr.open_group(store)
+        assert root.consolidated
+        assert sorted(root["at"]) == ["b"], cuts
         assert not [key for key in store.list() if "/a/" in key or "/d/" in key or "__" in key], cuts
         cuts += 1
     assert cuts > 5

@@ -88,8 +88,12 @@ def remove_unfinished(store: Store, path: str, own: str = "") -> None:
 
 
 def remove_keys(store: Store, path: str, keys: Iterable[str]) -> None:
-    """Delete keys relative to `path`; none of them may be a node's."""
-    store.delete_many([join(path, key) for key in keys])
+    """Delete leftovers, keys relative to `path`, and what consolidated metadata say of nodes whose documents are among them."""
+    left = [join(path, key) for key in keys]
+    store.delete_many(left)
+    gone = {above for above, _, name in (key.rpartition("/") for key in left) if name in DOCUMENTS}
+    if gone:
+        changed_many(store, dict.fromkeys(gone))
 
 
 def copy_keys(
