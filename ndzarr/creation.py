@@ -111,6 +111,8 @@ def put_node(store: Store, path: str, meta: ArrayMeta | GroupMeta, *, overwrite:
     own: see `make_room`.
     """
     nodes.check_spelling(store, path)  # before the lock makes the directory
+    if overwrite:
+        nodes.stop_unfinished(store, path)
     with nodes.node_lock(store, path):
         make_room(store, path, overwrite, meta.zarr_format, own)
         nodes.write(store, path, meta)

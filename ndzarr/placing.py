@@ -35,7 +35,7 @@ class Place:
         self._log = Worklog(store, path, UNFINISHED)
         self._run = secrets.token_hex(8)
         self._checked = time.monotonic()
-        self._every = _CHECK_S if store.batched else min(_CHECK_S, _CHECK_NEAR_S)
+        self._every = _CHECK_S if nodes.is_far(store) else min(_CHECK_S, _CHECK_NEAR_S)
 
     def take(self, *, overwrite: bool) -> None:
         """See to it that nothing is there, and keep the place.
@@ -45,6 +45,8 @@ class Place:
         """
         store, path = self._store, self._path
         nodes.check_spelling(store, path)  # before the lock makes the directory
+        if overwrite:
+            nodes.stop_unfinished(store, path)
         with nodes.node_lock(store, path):
             make_room(store, path, overwrite, self._format)
             left = nodes.leftovers(store, path, self._inside)

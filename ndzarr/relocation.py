@@ -69,6 +69,8 @@ def transfer(
     if dry_run:
         plan = _plan(src, old, dst, new, if_exists)
         return plan.told(nodes.nbytes(src, old, plan.found.keys), dry_run=True)
+    if if_exists == "replace":
+        nodes.stop_unfinished(dst, new)
     with nodes.node_lock(dst, new):
         plan = _plan(src, old, dst, new, if_exists)
         above = nodes.require_ancestors(dst, new, version) if plan.tops else None

@@ -127,25 +127,28 @@ def extend(z: Growing, blocks: Iterable[Any], axis: Any, max_mem: Any, progress:
     axis = axis_argument(axis, len(z.shape))
     z.refresh()
     slabs = _Slabs(z, axis, nbytes_of(max_mem, "max_mem"))
-    with meter(progress, operator.length_hint(blocks), "append") as done:
-        source = iter(blocks)
-        while True:
-            try:
-                block = next(source, _END)
-                rows = None if block is _END else slabs.checked(rows_in(block))
-            except BaseException:
-                slabs.finish()  # the rows before it are there
-                raise
-            if rows is None:
-                break
-            slabs.put(rows)
-            del block, rows
-            try:
-                done(1)
-            except BaseException:
-                slabs.finish()
-                raise
-        slabs.finish()
+    try:
+        with meter(progress, operator.length_hint(blocks), "append") as done:
+            source = iter(blocks)
+            while True:
+                try:
+                    block = next(source, _END)
+                    rows = None if block is _END else slabs.checked(rows_in(block))
+                except BaseException:
+                    slabs.finish()  # the rows before it are there
+                    raise
+                if rows is None:
+                    break
+                slabs.put(rows)
+                del block, rows
+                try:
+                    done(1)
+                except BaseException:
+                    slabs.finish()
+                    raise
+            slabs.finish()
+    finally:
+        slabs.drop()
     return z.shape
 
 
@@ -230,9 +233,17 @@ class _Slabs:
         self._writing = begin(append)
 
     def _wait(self) -> None:
+        if self._writing is not None:
+            try:
+                self._writing.result()
+            finally:
+                self.drop()
+
+    def drop(self) -> None:
+        """Return when no thread writes any more: after Ctrl-C, say, while one was waited for (promise P17)."""
         writing, self._writing = self._writing, None
         if writing is not None:
-            writing.result()
+            writing.drop()
 
     def finish(self) -> None:
         """Return when all rows taken are stored."""

@@ -359,6 +359,23 @@ def test_structures_and_chunks_of_different_lengths() -> None:
     check(x, z[:], max_abs=0.01)
 
 
+def test_an_archive_that_was_cut_short_is_closed(tmp_path: Path) -> None:
+    """Or it would be written some time later, over what the next call has made."""
+
+    def cut(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    caught = []
+    try:
+        ndzarr.compress(np.arange(8), tmp_path / "a.zip", chunks=4, progress=cut)
+    except KeyboardInterrupt as error:
+        caught.append(error)  # with all that it was in the middle of
+    z = ndzarr.compress(np.arange(8), tmp_path / "a.zip", chunks=4, overwrite=True)
+    np.testing.assert_array_equal(z, np.arange(8))
+    assert caught
+    z.store.close()
+
+
 def test_what_pads_a_structure_is_no_value() -> None:
     padded = np.dtype([("a", "S3"), ("b", "<f8"), ("c", "<i2", (2,))], align=True)
     values = np.frombuffer(np.random.default_rng(1).bytes(40 * padded.itemsize), padded).reshape(8, 5).copy()

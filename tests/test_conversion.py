@@ -18,6 +18,7 @@ import pytest
 import ndzarr
 from ndzarr import placing
 from ndzarr.codecs.pipeline import Pipeline
+from ndzarr.nodes import copying
 from ndzarr.testing import expressions
 from ndzarr.testing.expressions import RandomChoices
 from ndzarr.testing.outcomes import same_values
@@ -370,8 +371,11 @@ def values_of(node: Any) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("path", ["", "x/y"])
 @pytest.mark.parametrize("verb", VERBS)
-def test_what_is_cut_short_is_not_there(verb: str, path: str, record_property: Callable[[str, object], None]) -> None:
+def test_what_is_cut_short_is_not_there(
+    verb: str, path: str, record_property: Callable[[str, object], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At each change of the store: nothing can be opened before all of it can, and the next call does it all."""
+    monkeypatch.setattr(copying, "WAIT_NEAR_S", 0)
     kind, work = VERBS[verb]
     src = _sources()[kind]
     want = values_of(work(src, {}))

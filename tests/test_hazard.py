@@ -64,7 +64,9 @@ def pool() -> Any:
 
 
 @pytest.mark.parametrize("write", WRITES)
-@pytest.mark.parametrize("store", [ndzarr.MemoryStore, dict], ids=["memory", "dict"])
+@pytest.mark.parametrize(
+    "store", [ndzarr.MemoryStore, dict, lambda: ndzarr.SQLStore("sqlite:///:memory:")], ids=["memory", "dict", "sqlite"]
+)
 def test_a_copy_of_an_array_in_memory_is_not_written_to(store: Any, write: Any, pool: Any) -> None:
     """Attributes, shapes and members were written to the copy, without a word, and gone with the process."""
     group = ndzarr.create_group(store())

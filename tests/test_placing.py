@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import ndzarr
+from ndzarr.nodes import copying
 from tests.dying import Dying, Stop
 
 VALUES = np.arange(1, 13).reshape(6, 2)
@@ -50,6 +52,11 @@ MAKERS: dict[str, Callable[..., Any]] = {
 
 class CutError(Exception):
     pass
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "WAIT_NEAR_S", 0)
 
 
 def cut_short(work: Callable[..., Any], store: Any, steps: int = 1) -> None:
@@ -124,3 +131,21 @@ def test_members_that_were_finished_before_the_cut_do_not_join_the_next_group(za
         assert not [key for key in store.list() if "/a/" in key or "/d/" in key or "__" in key], cuts
         cuts += 1
     assert cuts > 5
+
+
+@pytest.mark.parametrize("maker", [name for name in MAKERS if name != "create_group"])
+@pytest.mark.parametrize("cutter", VERBS)
+def test_what_was_being_written_when_the_place_was_taken_over(cutter: str, maker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever takes it over waits for that, and removes it: chunks of nothing but fill values would not replace it."""
+    store, late = ndzarr.MemoryStore(), []
+    cut_short(VERBS[cutter], store)
+
+    def lands(seconds: float) -> None:
+        late.append(seconds)
+        store.set("at/c/2/0", b"what another one has written")
+
+    monkeypatch.setattr(copying, "time", SimpleNamespace(sleep=lands))
+    MAKERS[maker](store, overwrite=True)
+    want = VALUES if maker in VERBS else np.zeros((6, 2), "i8")
+    np.testing.assert_array_equal(ndzarr.open_array(store, path="at"), want)
+    assert late == [0]

@@ -203,6 +203,17 @@ def stopped(z: ndzarr.ZArray, store: Any, after: int, **arguments: Any) -> None:
         ndzarr.rechunk(z, store, **{**SMALL, **arguments}, progress=stop)
 
 
+@pytest.mark.parametrize("make", [ndzarr.MemoryStore, lambda: ndzarr.SQLStore("sqlite:///:memory:")], ids=["memory", "sqlite"])
+def test_another_source_in_memory_is_not_taken_for_the_one_before(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though it has the same name: its address may come again."""
+    monkeypatch.setattr(ndzarr.MemoryStore, "url", "memory:0x1")
+    store, others = ndzarr.MemoryStore(), [ndzarr.convert(maps(), make()) for _ in range(2)]
+    stopped(others[0], store, 1, max_mem=3 << 20)
+    with pytest.raises(ndzarr.ArgumentError, match="other arguments"):
+        ndzarr.rechunk(others[1], store, **{**SMALL, "max_mem": 3 << 20})
+    np.testing.assert_array_equal(ndzarr.rechunk(others[0], store, **{**SMALL, "max_mem": 3 << 20}), MAPS)
+
+
 def test_half_of_it_is_no_array() -> None:
     z, store = maps(), ndzarr.MemoryStore()
     stopped(z, store, 3)
@@ -276,6 +287,14 @@ def test_temp_elsewhere(tmp_path: Path) -> None:
     assert not [key for key in store.list() if "between" in key]
     assert list(tmp_path.iterdir())
     made = ndzarr.rechunk(z, store, **SMALL, temp=tmp_path)
+    np.testing.assert_array_equal(made[...], MAPS)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "locks"]
+
+
+def test_another_one_over_it_leaves_nothing_elsewhere(tmp_path: Path) -> None:
+    z, store = maps(), ndzarr.MemoryStore()
+    stopped(z, store, 3, temp=tmp_path)
+    made = ndzarr.rechunk(maps(), store, **{**SMALL, "chunks": (16, 1, 2)}, temp=tmp_path, overwrite=True)
     np.testing.assert_array_equal(made[...], MAPS)
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "locks"]
 

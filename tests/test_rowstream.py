@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import ndzarr
-from ndzarr import crew
+from ndzarr import crew, rowstream
 
 
 @pytest.fixture(autouse=True)
@@ -293,3 +293,26 @@ def test_a_progress_that_raises_loses_no_row_that_it_was_told_of() -> None:
     with pytest.raises(KeyboardInterrupt):
         z.extend([np.full(3, n) for n in range(9)], progress=stop)
     np.testing.assert_array_equal(z[...], np.repeat([0, 1, 2], 3))
+
+
+def test_no_thread_writes_any_more_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which comes while one is waited for: P17."""
+    begun: list[Any] = []
+
+    class Interrupted(crew.Pending[Any]):
+        def result(self) -> Any:
+            raise KeyboardInterrupt
+
+        def drop(self) -> None:
+            super().drop()
+            begun.remove(self)
+
+    def begin(work: Any) -> Any:
+        begun.append(Interrupted(work, None))
+        return begun[-1]
+
+    monkeypatch.setattr(rowstream, "begin", begin)
+    for count in (4, 5):  # at the end, and before
+        with pytest.raises(KeyboardInterrupt):
+            ndzarr.write_stream(None, (np.ones((2, 3)) for _ in range(count)), chunks=(4, 3), max_mem=600)
+        assert not begun

@@ -6,6 +6,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -109,11 +110,11 @@ def compress(
         elif create.get("overwrite"):
             check_unread(stored, store, where)
         work = _Work.of(source, store, where, create, (max_abs, max_rel, keep_bits), nbytes, extras)
-        made = work.run(bool(create.get("overwrite")), progress)
-        if isinstance(dst, (str, os.PathLike)):
-            store.close()  # an archive is complete when it is closed
-            made = open_array(dst, "r+", path=where)
-        return made
+        with (
+            closing(store) if isinstance(dst, (str, os.PathLike)) else nullcontext()
+        ):  # an archive is complete when it is closed
+            made = work.run(bool(create.get("overwrite")), progress)
+        return open_array(dst, "r+", path=where) if isinstance(dst, (str, os.PathLike)) else made
     finally:
         if opened is not None:
             opened.close()

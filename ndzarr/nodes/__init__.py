@@ -13,6 +13,7 @@ from ndzarr.nodes.copying import (
     remove_copied as remove_copied,
     remove_keys as remove_keys,
     remove_unfinished as remove_unfinished,
+    stop_unfinished as stop_unfinished,
 )
 from ndzarr.nodes.documents import (
     Change as Change,
@@ -48,4 +49,4 @@ from ndzarr.nodes.survey import (
     set_orphan_aside as set_orphan_aside,
     tidy as tidy,
 )
-from ndzarr.nodes.worklog import Worklog as Worklog, check_finished as check_finished
+from ndzarr.nodes.worklog import Worklog as Worklog, check_finished as check_finished, is_far as is_far

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,13 +17,17 @@ from ndzarr.nodes.consolidation import Changes, changed_many
 from ndzarr.nodes.documents import DOCUMENTS, is_chunk
 from ndzarr.nodes.locks import node_lock
 from ndzarr.nodes.reading import ancestors
-from ndzarr.nodes.worklog import WORKLOGS, Worklog
+from ndzarr.nodes.worklog import WORKLOGS, Worklog, is_far, unfinished
 from ndzarr.stores.base import Store
+from ndzarr.stores.connections import any_scopes
 
 #: So many objects are held at once where a store takes many requests together.
 _TOGETHER = 16
 #: Attributes before the node that has them, and what a group says of others last of all.
 _LAST = (v2.ATTRIBUTES, v2.ARRAY, v2.GROUP, v3.NODE, v2.CONSOLIDATED)
+#: Whoever is at work on a node that somebody else makes anew sees that within this time, unless a value takes longer to write:
+#: where it looks over a network, and elsewhere.
+WAIT_S, WAIT_NEAR_S = 1.5, 0.05
 _NODES = (v2.ARRAY, v2.GROUP, v3.NODE)
 _NOTES = tuple([f"{name}/" for name in WORKLOGS])
 
@@ -71,20 +76,51 @@ def _belongs(name: str) -> bool:
     return name in DOCUMENTS or name == STATISTICS or is_chunk(name) or name.startswith(_NOTES)
 
 
+def stop_unfinished(store: Store, path: str, own: str = "") -> None:
+    """Have work that is not finished at `path` stop, for a node that is to replace it, and wait until most likely it has.
+
+    own: the folder of work that goes on. To be called before the lock of the node is taken: that of a database would keep such
+    work waiting in the middle of a write.
+    """
+    if unfinished(store, [path], own) is None:
+        return
+    with node_lock(store, path):
+        for log in _others(store, path, own):
+            if log.read() is not None:
+                _refuse(log)
+    _wait(store)
+
+
 def remove_unfinished(store: Store, path: str, own: str = "") -> None:
     """Remove what work that was not finished has written for a node at `path`, so that it cannot go on.
 
     own: the folder of the caller's own work, which stays. The caller holds the lock of the node.
     """
-    for name in WORKLOGS:
-        log = Worklog(store, path, name)
-        if name != own and log.read() is not None:
-            inside = {"", *log.inside()}
-            # Whoever is at it stops, and takes nothing for done; until all is gone, nobody else begins here.
-            log.write(json.dumps({"inside": sorted(inside)}).encode())
+    for log in _others(store, path, own) if unfinished(store, [path], own) is not None else ():
+        record = log.read()
+        if record is not None:
+            inside = _refuse(log)
+            if "run" in record:  # it has begun since `stop_unfinished`
+                _wait(store)
             left = leftovers(store, path, frozenset(inside))
             remove_keys(store, path, [key for key in left if not key.startswith(_NOTES)])
             log.clear()
+
+
+def _others(store: Store, path: str, own: str) -> list[Worklog]:
+    return [Worklog(store, path, name) for name in WORKLOGS if name != own]
+
+
+def _wait(store: Store) -> None:
+    if not any_scopes():  # in which nobody else could write meanwhile
+        time.sleep(WAIT_S if is_far(store) else WAIT_NEAR_S)
+
+
+def _refuse(log: Worklog) -> set[str]:
+    """See to it that whoever is at it stops, nobody takes anything for done, and nobody else begins; the nodes that it made."""
+    inside = {"", *log.inside()}
+    log.write(json.dumps({"inside": sorted(inside)}).encode())
+    return inside
 
 
 def remove_keys(store: Store, path: str, keys: Iterable[str]) -> None:

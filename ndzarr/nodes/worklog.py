@@ -22,6 +22,11 @@ _DONE = "done"
 WORKLOGS = (UNFINISHED, RECHUNKING)
 
 
+def is_far(store: Store) -> bool:
+    """Whether to look up a record of a store is a request over a network, most likely."""
+    return store.batched and not (store.exclusive or store.by_value)
+
+
 def unfinished(store: Store, paths: Iterable[str], own: str = "") -> Key | None:
     """The record of work that was begun at one of these paths and is not done; None where there is none. One request.
 

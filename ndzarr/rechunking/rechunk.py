@@ -26,6 +26,7 @@ from contextlib import closing, nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias, get_args
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -42,6 +43,7 @@ from ndzarr.keys import RECHUNKING, join, normalize_path
 from ndzarr.lazyview import LazyView
 from ndzarr.metadata import ArrayMeta
 from ndzarr.nodes import Worklog
+from ndzarr.process import here
 from ndzarr.progress import Progress, meter
 from ndzarr.rechunking.work import Budget, Step, Target, budget, cut_blocks
 from ndzarr.relocation import check_apart
@@ -171,11 +173,11 @@ class _Rechunk:
     def _identity(self) -> str:
         source = self.source
         told = (
-            (source.store.url, source.path, repr(replace(source.metadata, attributes={}))),
+            (_named(source.store), source.path, repr(replace(source.metadata, attributes={}))),
             repr(replace(self.meta, attributes={})),
             [step.block for step in self.budget.passes.steps],
             self.budget.passes.between,
-            None if self.temp is None else self.temp.url,
+            None if self.temp is None else _named(self.temp),
         )
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
@@ -221,6 +223,9 @@ class _Rechunk:
 
     def _begin(self, overwrite: bool) -> set[str] | None:
         """The marks of what is done already; None where all is but for what has to be cleared away."""
+        earlier = (self.log.read() or {}).get("work") if overwrite else None
+        if overwrite:
+            nodes.stop_unfinished(self.store, self.path, FOLDER if earlier == self.identity else "")
         with nodes.node_lock(self.store, self.path):
             record = self.log.read()
             there = nodes.find(self.store, self.path) if nodes.kind(self.store, self.path) is not None else None
@@ -241,11 +246,12 @@ class _Rechunk:
                     store=self.store.url,
                     path=self.path,
                 )
-            make_room(self.store, self.path, overwrite, self.meta.zarr_format, FOLDER)
+            make_room(self.store, self.path, overwrite, self.meta.zarr_format, "" if overwrite else FOLDER)
             # Marks without a record, too: a run that was no longer wanted may have left them.
             self.log.clear()
-            if self.temp is not None and record is not None:
-                nodes.remove_below(self.temp, _elsewhere(str(record.get("work"))))
+            if self.temp is not None:
+                for work in {earlier, (record or {}).get("work")}:
+                    nodes.remove_below(self.temp, _elsewhere(str(work)))
             self._forget_between()
             self._write_record(finished=False)
         return set()
@@ -287,6 +293,16 @@ class _Rechunk:
                 store=self.store.url,
                 path=self.path,
             )
+
+
+def _named(store: Store) -> str:
+    """What stands for a store, as long as it lives, and for no other one. Memory has no name of its own: another array may come
+    to lie at the same address, and every process has a database ":memory:"."""
+    return f"{here().hex()}:{_memories.setdefault(store, secrets.token_hex(8))}" if store.by_value else store.url
+
+
+#: A name for each store in memory that was asked for one.
+_memories: WeakKeyDictionary[Store, str] = WeakKeyDictionary()
 
 
 def _elsewhere(identity: str) -> str:

@@ -92,6 +92,7 @@ class SQLStore(Store):
             self._url += ("&" if "?" in self._url else "?") + told
         self._database = self._connect(readonly, image)
         self.exclusive = self._database.shared
+        self.by_value = _sqlite_path(address) == _MEMORY
 
     def _connect(self, readonly: bool, image: bytes | None) -> Database:
         path = _sqlite_path(self._address)
