@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, TypeAlias, get_args
@@ -89,7 +90,12 @@ def from_dask(
         if overwrite:
             check_unread(x, opened, where)
         target = new_array(opened, where, overwrite=overwrite, **create)
-    return store_blocks(x, target, align, compute, progress)
+    try:
+        return store_blocks(x, target, align, compute, progress)
+    except BaseException:
+        if isinstance(store, (str, os.PathLike)):
+            target.store.close()  # of an archive what there is is written, now that nobody has a handle on it
+        raise
 
 
 def _check_alone(**given: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
@@ -73,7 +74,13 @@ def write_stream(
     meta = replace(planned._meta, shape=_with(rows.shape, axis, 0))
     put_node(opened, where, meta, overwrite=overwrite)
     made = ZArray(opened, where, meta, writable=True, allow_pickle=planned._allow_pickle)
-    extend(made, _Blocks(first, source, length_hint(blocks), rows.dtype if dtype is None else None), axis, max_mem, progress)
+    given = _Blocks(first, source, length_hint(blocks), rows.dtype if dtype is None else None)
+    try:
+        extend(made, given, axis, max_mem, progress)
+    except BaseException:
+        if isinstance(store, (str, os.PathLike)):
+            opened.close()  # of an archive the rows so far are written, now that nobody has a handle on it
+        raise
     return made
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -316,3 +318,25 @@ def test_no_thread_writes_any_more_after_an_interrupt(monkeypatch: pytest.Monkey
         with pytest.raises(KeyboardInterrupt):
             ndzarr.write_stream(None, (np.ones((2, 3)) for _ in range(count)), chunks=(4, 3), max_mem=600)
         assert not begun
+
+
+@pytest.mark.parametrize("verb", ["write_stream", "from_dask"])
+def test_an_archive_that_was_cut_short_is_closed(verb: str, tmp_path: Path) -> None:
+    """Or it would be written some time later, and get in the way of the next call."""
+
+    def cut(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    def write(**given: Any) -> Any:
+        if verb == "write_stream":
+            return ndzarr.write_stream(tmp_path / "a.zip", [np.ones(4), np.zeros(4)], chunks=4, **given)
+        return ndzarr.from_dask(da.from_array(np.repeat([1.0, 0.0], 4), chunks=4), tmp_path / "a.zip", **given)
+
+    caught = []
+    try:
+        write(progress=cut)
+    except KeyboardInterrupt as error:
+        caught.append(error)  # with all that it was in the middle of
+    with write(overwrite=True).store as store:
+        np.testing.assert_array_equal(ndzarr.open_array(store), np.repeat([1, 0], 4))
+    assert caught
