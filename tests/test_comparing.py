@@ -362,3 +362,20 @@ def test_what_can_be_opened(tmp_path: Any) -> None:
     for wrong in ({"rtol": -1}, {"atol": np.nan}, {"max_regions": -1}):
         with pytest.raises(ndzarr.ArgumentError):
             ndzarr.diff(a, a, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("create", "one", "other"),
+    [({"dtype": str}, "\0", ""), ({"dtype": str}, "a\0", "a"), ({"dtype": object, "filters": ["json2"]}, [1, 2], [1, 3])],
+)
+def test_of_no_axes(create: dict[str, Any], one: Any, other: Any) -> None:
+    arrays = []
+    for value in (one, other, one):
+        z = ndzarr.create_array(None, shape=(), zarr_format=2 if "filters" in create else 3, **create)
+        cell = np.empty((), z.dtype)
+        cell[()] = value
+        z[...] = cell
+        z.collect_statistics()
+        arrays.append(z)
+    assert [item.count for item in ndzarr.diff(arrays[0], arrays[1]).items if item.kind == "values"] == [1]
+    assert ndzarr.diff(arrays[0], arrays[2]).identical

@@ -74,4 +74,5 @@ def chunk_in(engine: Engine, coords: Coords, spot: Coords, data: Buffer | None) 
         return blank
     cell = layout.uniform or layout.cell(coords)
     chunk = engine.chunks.decode(cell.pipeline if cell.shard is None else cell.shard.pipeline, data, None, coords)
-    return np.asarray(chunk[tuple([slice(0, n) for n in valid])])
+    inside = tuple([slice(0, n) for n in valid])
+    return np.asarray(chunk[inside] if inside else chunk)  # of no axes an index makes a scalar, which NumPy may read otherwise
