@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -417,6 +417,56 @@ def test_deleting_leaves_no_empty_directories(store: LocalStore) -> None:
     assert os.listdir(store.root) == []
     store.set("a/b/c/d", b"2")
     assert store.get("a/b/c/d") == b"2"
+
+
+class Scan:
+    """`os.scandir` that counts what it names."""
+
+    def __init__(self, path: str) -> None:
+        self._entries = SCANDIR(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._entries.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> os.DirEntry[str]:
+        named[0] += 1
+        return next(self._entries)
+
+
+SCANDIR = os.scandir
+named = [0]
+
+
+@pytest.mark.parametrize("document", [".zarray", "zarr.json", None])
+def test_deleting_many_keys_does_not_list_what_is_left(
+    store: LocalStore, document: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It did after each of them, to see whether the directory is empty but for locks: quadratic, minutes for 10**5 chunks."""
+    keys = [f"a/{n}" for n in range(300)]
+    for key in keys:
+        store.set(key, b"1")
+    if document is not None:
+        store.set(f"a/{document}", b'{"node_type": "array"}')
+    with store.lock("a/0"):
+        pass
+    monkeypatch.setattr(os, "scandir", Scan)
+    monkeypatch.setattr(os, "listdir", lambda path: [entry.name for entry in Scan(path)])
+    named[0] = 0
+    for key in keys[:-1]:
+        store.delete(key)
+    assert named[0] <= len(keys)
+    store.delete(keys[-1])
+    monkeypatch.undo()
+    if document is not None:
+        assert sorted(os.listdir(f"{store.root}/a")) == [".ndzarr", document]
+        store.delete(f"a/{document}")
+    assert os.listdir(store.root) == []  # the locks, which are all that was left, went too
 
 
 def test_delete_prefix_leaves_what_is_no_key(store: LocalStore) -> None:
