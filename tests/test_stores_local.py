@@ -15,6 +15,7 @@ from typing import Any, Self
 import pytest
 
 import ndzarr.stores.local as local
+import ndzarr.stores.local_places as local_places
 from ndzarr._typing import ByteRange
 from ndzarr.config import options
 from ndzarr.errors import ArgumentError, ReadOnlyError, StoreError
@@ -642,12 +643,13 @@ def test_file_systems_without_exact_times(store: LocalStore, monkeypatch: pytest
 
 def test_what_is_remembered_is_bounded(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "_CACHED", 3)
+    monkeypatch.setattr(local_places, "_CACHED", 3)
     for n in range(10):
         store.set(f"d{n}/a", b"1")
         with store.lock(f"d{n}/a"):
             pass
     assert len(store._swept) <= 3
-    assert len(store._real) <= 3
+    assert len(store._places._real) <= 3
 
 
 # ---- kill -9 ---------------------------------------------------------------------------------------------------------
