@@ -15,7 +15,7 @@ from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, StoreError
 from ndzarr.keys import check_folder, check_key, check_prefix, is_key
 from ndzarr.stores import fileevidence, filelocks, folderlocks, journal, local_remains, spelling, staging
-from ndzarr.stores.base import Store, as_view, list_, node_lock_of
+from ndzarr.stores.base import NO_KEY, Store, as_view, list_, node_lock_of
 from ndzarr.stores.connections import Scope
 from ndzarr.stores.files import (
     BINARY,
@@ -153,6 +153,8 @@ class LocalStore(Store):
                 return None
             try:
                 fd = open_(prefix + key, _READ)
+            except FileNotFoundError:
+                return NO_KEY
             except OSError:
                 return None
             try:
