@@ -461,7 +461,12 @@ def test_a_missing_chunk_is_looked_for_once(tmp_path: Path, index: Any, monkeypa
     want[4:6] = z[4:6] = 3
     opened: list[str] = []
     opens = os.open
-    monkeypatch.setattr(os, "open", lambda path, *arguments: opened.append(path) or opens(path, *arguments))
+
+    def noted(path: str, *arguments: Any) -> int:
+        opened.append(path)
+        return opens(path, *arguments)
+
+    monkeypatch.setattr(os, "open", noted)
     got = z[index]
     monkeypatch.undo()
     np.testing.assert_array_equal(got, want[index])
