@@ -606,6 +606,32 @@ def test_leftovers_are_looked_for_once_in_a_directory(store: LocalStore, monkeyp
         store.set("b/x", b"1")
 
 
+def test_a_large_directory_is_not_gone_through_by_every_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who opens an array for each chunk that he writes made it quadratic: 45 ms a chunk among 100,000 others."""
+    folder = tmp_path / "a"
+    folder.mkdir()
+    for n in range(1000):
+        (folder / str(n)).touch()
+    later = 1.0
+    # A clock by which each name takes a millisecond.
+    monkeypatch.setattr(time, "monotonic", lambda: later + named[0] / 1000)
+    monkeypatch.setattr(os, "scandir", Scan)
+    named[0] = 0
+    for n in range(10):
+        LocalStore(tmp_path).set(f"a/{n}", b"1")
+    assert 1000 <= named[0] <= 1100
+    leftover = folder / f"{TEMP_PREFIX}{files.HOST}-{dead_pid()}-0"
+    leftover.touch()
+    LocalStore(tmp_path).set("a/1", b"2")
+    assert leftover.exists()
+    later += 101
+    LocalStore(tmp_path).set("a/1", b"2")
+    assert not leftover.exists()
+    leftover.touch()
+    LocalStore(tmp_path).delete_prefix("a/")  # always, or the directory would stay
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_store_that_stays_open_looks_for_leftovers_again(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.set("a/x", b"1")
     leftover = Path(store.root, "a", f"{TEMP_PREFIX}{files.HOST}-{dead_pid()}-0")

@@ -285,7 +285,7 @@ class LocalStore(Store):
             return
         durable = config.current().durable
         if folder not in self._swept or time.monotonic() - self._swept[folder] > _SWEPT_S:
-            self._sweep(folder)
+            self._sweep(folder, again=False)
         for attempt in itertools.count(1):
             try:
                 self._replace(path, folder, view, durable)
@@ -475,11 +475,11 @@ class LocalStore(Store):
             self._synced[folder] = inode
             folder = above
 
-    def _sweep(self, folder: str) -> None:
+    def _sweep(self, folder: str, *, again: bool = True) -> None:
         if len(self._swept) >= _CACHED:
             self._swept.clear()
         self._swept[folder] = time.monotonic()
-        remove_leftovers(folder)
+        remove_leftovers(folder, again=again)
 
     # ---- where things are --------------------------------------------------------------------------------
 
