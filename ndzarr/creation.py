@@ -143,7 +143,7 @@ def check_free(store: Store, path: str, version: int, *, overwrite: bool) -> str
     """What kind of node is at `path`, None where none is; ReadOnlyError and NodeExistsError where none can be made there."""
     if not store.writable:
         raise ReadOnlyError(f"{store.url} is read-only; open it for writing", store=store.url)
-    found = nodes.kind(store, path, version)
+    found = nodes.kind(store, path, version, likely=overwrite)
     if found is not None:
         nodes.check_spelling(store, path)  # it may have been made meanwhile
     if found is not None and not overwrite:

@@ -128,6 +128,28 @@ def test_creating_in_format_3_takes_few_requests() -> None:
     ]
 
 
+def test_what_is_there_already_is_asked_at_once(version: int) -> None:
+    """Of a store that takes many requests together: one for all documents, one for records of unfinished work."""
+    asked: list[list[str]] = []
+
+    class Together(ndzarr.MemoryStore):
+        batched = True
+
+        def get_many(self, requests: Any) -> Any:
+            requests = list(requests)
+            asked.append([key for key, _ in requests])
+            return super().get_many(requests)
+
+    store = Together()
+    ndzarr.create_array(store, shape=3, zarr_format=version)
+    assert asked == [["zarr.json", ".zarray", ".zgroup"], ["__unfinished__/record.json", "__rechunk__/record.json"]]
+    for there in (".zarray", ".zgroup", "zarr.json"):
+        store = Together({there: b"not even JSON"})
+        with pytest.raises(ndzarr.NodeExistsError, match="damaged" if there == "zarr.json" else there[2:]):
+            ndzarr.create_array(store, shape=3, zarr_format=version)
+        assert store.get(there) == b"not even JSON"
+
+
 def test_an_empty_mapping_is_a_store(version: int) -> None:
     data: dict[str, bytes] = {}
     ndzarr.create_array(data, shape=(2,), dtype="i4", zarr_format=version)

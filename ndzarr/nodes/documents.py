@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
-from ndzarr._typing import Buffer, Json
+from ndzarr._typing import Buffer, Json, Key
 from ndzarr.errors import MetadataError
 from ndzarr.formats import consolidated, v2, v3
 from ndzarr.formats.consolidated import Consolidated, relative_path
@@ -15,7 +15,7 @@ from ndzarr.keys import STATISTICS, join
 from ndzarr.metadata import ArrayMeta, GroupMeta
 from ndzarr.nodes.consolidation import changed, dumped, gather, too_much
 from ndzarr.nodes.locks import node_lock
-from ndzarr.nodes.reading import ancestors, in_store, nowhere, read_document, replace_document
+from ndzarr.nodes.reading import ancestors, in_store, nowhere, read_document, read_documents, replace_document
 from ndzarr.nodes.worklog import check_finished
 from ndzarr.progress import Progress
 from ndzarr.stores.base import Store
@@ -40,6 +40,7 @@ class _Format(Protocol):
     def opened(self, store: Store, path: str, group: bool) -> Opened | None: ...
     def find(self, store: Store, path: str) -> Meta | None: ...
     def kind(self, store: Store, path: str) -> str | None: ...
+    def kind_of(self, path: str, found: Mapping[Key, Buffer | MetadataError | None]) -> str | None: ...
     def write(self, store: Store, path: str, meta: Meta) -> None: ...
     def write_shape(self, store: Store, path: str, meta: ArrayMeta) -> None: ...
     def attributes(self, store: Store, path: str) -> dict[str, Json]: ...
@@ -93,6 +94,11 @@ class _Format2:
         if store.exists(join(path, v2.ARRAY)):
             return "array"
         return "group" if store.exists(join(path, v2.GROUP)) else None
+
+    def kind_of(self, path: str, found: Mapping[Key, Buffer | MetadataError | None]) -> str | None:
+        if found[join(path, v2.ARRAY)] is not None:
+            return "array"
+        return None if found[join(path, v2.GROUP)] is None else "group"
 
     def write(self, store: Store, path: str, meta: Meta) -> None:
         # Attributes first, so that no reader sees the node without them.
@@ -183,9 +189,19 @@ class _Format3:
         return None if document is None else _SEEN.node_v3(document, join(path, v3.NODE))
 
     def kind(self, store: Store, path: str) -> str | None:
+        key = join(path, v3.NODE)
         try:
-            document = self._read(store, path)
-            return None if document is None else v3.node_type(document)
+            return self.kind_of(path, {key: read_document(store, key)})
+        except MetadataError:
+            return "damaged"
+
+    def kind_of(self, path: str, found: Mapping[Key, Buffer | MetadataError | None]) -> str | None:
+        key = join(path, v3.NODE)
+        data = found[key]
+        if data is None:
+            return None
+        try:
+            return "damaged" if isinstance(data, MetadataError) else v3.node_type(parse(data, key))
         except MetadataError:
             return "damaged"
 
@@ -290,8 +306,16 @@ def find_consolidated(store: Store, path: str, *, group: bool = False) -> Opened
     return None
 
 
-def kind(store: Store, path: str, zarr_format: int | None = None) -> str | None:
-    """ "array", "group", "damaged" for a `zarr.json` that says neither, or None; nothing else of the node is understood."""
+def kind(store: Store, path: str, zarr_format: int | None = None, *, likely: bool = True) -> str | None:
+    """ "array", "group", "damaged" for a `zarr.json` that says neither, or None; nothing else of the node is understood.
+
+    likely: whether a node is expected there. Where none is, a store that takes many requests together gets one, for all
+    documents, and not one after the other.
+    """
+    if store.batched and not likely:
+        documents = dict(read_documents(store, [join(path, name) for name in (v3.NODE, v2.ARRAY, v2.GROUP)]))
+        kinds = [form.kind_of(path, documents) for form in order_of(zarr_format)]
+        return next((kind for kind in kinds if kind is not None), None)
     for form in order_of(zarr_format):
         found = form.kind(store, path)
         if found is not None:
