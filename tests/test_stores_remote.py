@@ -235,6 +235,33 @@ def test_forbidden_is_not_missing(make: Any, nginx: Server) -> None:
         assert caught.value.tries == 1
 
 
+@pytest.mark.parametrize("make", BOTH)
+def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(make: Any, tmp_path: Path) -> None:
+    """fsspec's walk takes any OSError for an empty folder; a copy would miss chunks."""
+    for name in ("open/a", "private/b"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"1")
+
+    class Handler(SimpleHTTPRequestHandler):
+        def send_head(self) -> Any:
+            return self.send_error(403) if "private" in self.path else super().send_head()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path))) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        store = make(f"http://127.0.0.1:{server.server_address[1]}")
+        assert list(store.list("open/")) == ["open/a"]
+        assert list(store.list("nowhere/")) == []
+        for prefix in ("", "private/"):
+            with pytest.raises(StoreError, match=r"cannot list .*403"):
+                list(store.list(prefix))
+        server.shutdown()
+    with pytest.raises(StoreError, match="cannot list"):  # nobody is there
+        list(store.list())
+
+
 def test_a_bucket_that_is_not_there_is_not_a_missing_key(served: Place) -> None:
     scheme, _, rest = served.url.partition("://")
     cls = FsspecStore if served.client == "fsspec" else ObjectStore

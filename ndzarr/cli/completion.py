@@ -59,6 +59,9 @@ _ndzarr() {{
     for ((n = 1; n < COMP_CWORD; n++)); do
         [[ ${{COMP_WORDS[n]}} != -* ]] && command="${{COMP_WORDS[n]}}" && break
     done
+    # bash takes --flag=value apart.
+    if [[ $word == = ]]; then word=""
+    elif [[ $before == = ]]; then before="${{COMP_WORDS[COMP_CWORD-2]}}"; fi
     COMPREPLY=()
     if [[ -z $command ]]; then
         COMPREPLY=($(compgen -W "{" ".join([*commands(parser), *_flags(parser)])}" -- "$word"))
@@ -72,6 +75,7 @@ _ndzarr() {{
 {chr(10).join(cases)}
     esac
     [[ $word == -* || $command == completion ]] && COMPREPLY=($(compgen -W "$words" -- "$word")) && return
+    local IFS=$'\n'  # for names with spaces
     COMPREPLY=($(compgen -f -- "$word"))
 }}
 complete -o filenames -o bashdefault -F _ndzarr ndzarr
@@ -90,7 +94,10 @@ def _zsh() -> str:
         for action in _options(command):
             said = (action.help or "").replace("[", "(").replace("]", ")").replace(":", " -")
             takes = "" if action.nargs == 0 else f":{(action.metavar or action.dest)}:" + _zsh_values(action)
-            specs += [_quoted(f"{flag}[{said}]{takes}") for flag in action.option_strings]
+            often = "*" if isinstance(action.default, list) else ""
+            for flag in action.option_strings:
+                either = "=" if takes and flag.startswith("--") else ""  # the value after a space, or after "="
+                specs.append(_quoted(f"{often}{flag}{either}[{said}]{takes}"))
         for action in command._actions:
             if not action.option_strings:
                 optional = "::" if action.nargs == "?" else ":"
@@ -113,6 +120,7 @@ _ndzarr() {{
 {chr(10).join(lines)}
     esac
 }}
+(( $+functions[compdef] )) || {{ autoload -Uz compinit && compinit }}
 compdef _ndzarr ndzarr
 """
 

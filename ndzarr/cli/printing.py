@@ -100,8 +100,10 @@ def _print_json(z: ZArray, index: Any) -> None:
     """The header and the values as one document; the values piece by piece."""
     view = z.lazy[index]
     about = {"path": z.path, **header.member(z), "index": arguments.spelled(index)}
-    print(json.dumps(about, ensure_ascii=False, allow_nan=False)[:-1], end=', "data": ')
-    for piece in values.json_pieces(view.shape, values.flat(view)):
+    pieces = values.json_pieces(view.shape, values.flat(view))
+    first = next(pieces)  # what cannot be read is told before anything is printed, where it is of the first piece
+    print(json.dumps(about, ensure_ascii=False, allow_nan=False)[:-1], end=f', "data": {first}')
+    for piece in pieces:
         print(piece, end="")
     print("}")
 

@@ -32,6 +32,8 @@ _CREATES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
 _SUFFIXES = frozenset({"s3", "s3a", "gs", "gcs", "http", "https"})
 _LARGE = 1 << 26
 _HTTP = frozenset({"http", "https"})
+#: Where fsspec's own `find` is, which file systems without a faster one inherit.
+_WALKS = frozenset({"fsspec.spec", "fsspec.asyn"})
 
 
 class FsspecStore(Store):
@@ -254,8 +256,16 @@ class FsspecStore(Store):
 
     async def _find(self, folder: str) -> list_[Key]:
         self._opened.must_list()
-        names = await self._call("find", self._opened.path(folder.removesuffix("/")))
+        # By itself fsspec's walk takes a folder that cannot be listed for an empty one; file systems with a `find` of their own
+        # raise, and know no `on_error`.
+        find = getattr(self._opened.fs, "_find" if self._opened.fs.async_impl else "find")
+        options = {"on_error": self._not_missing} if getattr(find, "__module__", "") in _WALKS else {}
+        names = await self._call("find", self._opened.path(folder.removesuffix("/")), **options)
         return list_(dict.fromkeys(key for name in names if (key := self._opened.key(name)) is not None))
+
+    def _not_missing(self, error: Exception) -> None:
+        if not (isinstance(error, _ABSENT) and self._says_missing(error)):
+            raise error
 
     def list_dir(self, prefix: str = "") -> Iterable[str]:
         check_folder(prefix)
