@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -308,7 +309,7 @@ def test_the_page_tells_of_it(name: str) -> None:
         ("info sound.zarr ../x", 1, "x"),
         ("info sound.zarr -o nonsense=1", 1, "nonsense"),
         ("info sound.zarr -o nonsense", 2, "'nonsense' is not of the form NAME=VALUE"),
-        ("create sound.zarr --shape 3", 1, "--overwrite replaces it"),
+        ("create sound.zarr --shape 3", 1, "pass --overwrite to replace it with all that it holds"),
         ("create new.zarr", 2, "needs --shape, or --data"),
         ("create new.zarr --group --shape 3", 2, "--shape is for arrays"),
         ("create new.zarr --group --chunks 3", 2, "--chunks is for arrays"),
@@ -322,8 +323,8 @@ def test_the_page_tells_of_it(name: str) -> None:
         ("append sound.zarr g/s --data rows.npy", 1, "cannot be added to shape \\(12,\\)"),
         ("append sound.zarr z --data rows.npy --axis 5", 1, "axis 5 is out of bounds"),
         ("copy sound.zarr sound.zarr", 1, "one lies in the other"),
-        ("copy sound.zarr damaged.zarr", 1, "if_exists='replace'"),
-        ("convert sound.zarr damaged.zarr", 1, "--overwrite replaces it"),
+        ("copy sound.zarr damaged.zarr", 1, "pass --if-exists replace to replace it"),
+        ("convert sound.zarr damaged.zarr", 1, "pass --overwrite to replace it"),
         ("convert sound.zarr new.zarr --zarr-format 4", 2, "no 4: expected one of 2, 3"),
         ("stats sound.zarr", 1, "is a group"),
         ("bench sound.zarr z --write-to sound.zarr", 1, "--write-to takes a place where nothing is"),
@@ -404,6 +405,37 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_options_stand_anywhere(capsys: pytest.CaptureFixture[str], arguments: str) -> None:
     status, _, err = run(capsys, *arguments.split())
     assert (status, err) == (0, "")
+
+
+@pytest.mark.usefixtures("stores")
+@pytest.mark.parametrize("form", ["", " --json"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "create no/a.zip --shape 3",
+        "create no/a.zip --group",
+        "copy sound.zarr no/a.zip",
+        "convert sound.zarr no/a.zip",
+        "rechunk sound.zarr no/a.zip --node z --chunks 2,2",
+        "compress sound.zarr no/a.zip --node z",
+    ],
+)
+def test_nothing_is_said_to_be_made_that_cannot_be_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: str, form: str
+) -> None:
+    """An archive is written when its store is closed; and what has been told is not told again when the store is dropped."""
+
+    def refuse(*rest: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    dropped: list[Any] = []
+    monkeypatch.setattr("ndzarr.stores.zip._write_archive", refuse)
+    monkeypatch.setattr(sys, "unraisablehook", dropped.append)
+    status, out, err = run(capsys, *(arguments + form).split())
+    assert (status, out) == (1, "")
+    check_line(err, "cannot write the archive")
+    gc.collect()
+    assert not dropped
 
 
 @pytest.mark.usefixtures("stores")

@@ -31,9 +31,14 @@ def shows_progress(given: argparse.Namespace) -> bool:
     return not given.quiet and sys.stderr.isatty()
 
 
+def json_text(document: Any) -> str:
+    """One document."""
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+
+
 def print_json(document: Any) -> None:
-    """One document, on standard output."""
-    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+    """The same, on standard output."""
+    print(json_text(document))
 
 
 def finite(thing: Any) -> Any:
