@@ -54,8 +54,9 @@ def _advice(error: BaseException, given: argparse.Namespace) -> str:
         return f"; `ndzarr ls -r {named(store, error.store)}` lists what is there"
     if isinstance(error, NodeExistsError) and "overwrite" in vars(given) and "overwrite=True" not in str(error):
         return "; --overwrite replaces it"
-    stored = isinstance(error, (CorruptChunkError, MetadataError)) and (error.store or error.path is not None or error.key)
-    if stored and given.command != "check" and store is not None:  # and not of a trace, which lies elsewhere
+    if isinstance(error, (CorruptChunkError, MetadataError)) and given.command != "check" and store is not None:
+        if error.store is None and error.path is None and error.key is None:
+            return ""  # of a trace, which lies elsewhere
         # Of two stores that a command takes it may be the other one.
         where = error.store or "STORE" if "target" in vars(given) else named(store, error.store)
         return f"; `ndzarr check {where}` says what else is damaged"
