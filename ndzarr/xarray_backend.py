@@ -39,7 +39,7 @@ class NdzarrBackendEntrypoint(BackendEntrypoint):
     """
 
     description = "Open Zarr groups (formats 2 and 3) with ndzarr"
-    url = "https://pypi.org/project/ndzarr/"
+    url = "https://zarr-specs.readthedocs.io/"
     supports_groups = True
     open_dataset_parameters = (
         "filename_or_obj", "mask_and_scale", "decode_times", "concat_characters", "decode_coords", "drop_variables",
