@@ -19,6 +19,7 @@ import pytest
 from ndzarr._typing import ByteRange
 from ndzarr.api import copy, create_array, create_group, open as open_node
 from ndzarr.checking.check import check
+from ndzarr.comparing.diff import diff
 from ndzarr.conversion import convert
 from ndzarr.errors import ArgumentError, ReadOnlyError, StoreError
 from ndzarr.stores import remote as remote_module
@@ -288,13 +289,15 @@ def test_a_server_without_index_pages_is_not_an_empty_one(make: Any, tmp_path: P
             lambda: list(store.list_dir()),
             lambda: list(open_node(store)),
             lambda: z.nbytes_stored,
-            lambda: convert(z, None, compressor="zlib"),
             lambda: copy(z, {}),
             lambda: check(store),
         ):
             with pytest.raises(StoreError, match="cannot list"):
                 call()
         assert "unknown" in z._repr_html_()
+        for changes in ({}, {"compressor": "zlib"}, {"chunks": (3,)}, {"chunks": (2,), "shards": (4,), "zarr_format": 3}):
+            assert convert(z, None, **changes)[...].tolist() == [1, 2, 3, 4]  # by asking for each
+        assert not diff(z, create_array(None, shape=(4,), chunks=(2,), dtype="i4", zarr_format=zarr_format)).same
         if status == 404:
             assert list(store.list("nowhere/")) == list(store.list_dir("nowhere/")) == []
         server.shutdown()
