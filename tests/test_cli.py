@@ -1239,6 +1239,7 @@ def test_completion_in_zsh_loads_what_it_needs(capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_knows_every_command_and_option(capsys: pytest.CaptureFixture[str], shell: str) -> None:
     script = run(capsys, "completion", shell)[1]
+    assert ("-l version" if shell == "fish" else "--version") in script
     for name, (command, _) in commands(make_parser()).items():
         assert re.search(rf"\b{name}\b", script)
         for action in command._actions:

@@ -110,7 +110,7 @@ def _zsh() -> str:
 _ndzarr() {{
     local -a known=({known})
     if (( CURRENT == 2 )); then
-        _describe command known
+        if [[ $words[2] == -* ]]; then compadd -- {" ".join(_flags(parser))}; else _describe command known; fi
         return
     fi
     local command=$words[2]
@@ -133,18 +133,23 @@ def _fish() -> str:
     parser = make_parser()
     found = commands(parser)
     lines = ["# fish completion for ndzarr: ndzarr completion fish | source"]
+    for action in _options(parser):
+        lines.append(f"complete -c ndzarr -n __fish_use_subcommand {_fish_flags(action)} -d {_fish_quoted(action.help or '')}")
     for name, (command, help) in found.items():
         lines.append(f"complete -c ndzarr -n __fish_use_subcommand -f -a {name} -d {_fish_quoted(help)}")
         inside = f"-n '__fish_seen_subcommand_from {name}'"
         if choices := _choices(command).get(""):
             lines.append(f"complete -c ndzarr {inside} -f -a {_fish_quoted(' '.join(choices))}")
         for action in _options(command):
-            flags = " ".join(f"-l {f[2:]}" if f.startswith("--") else f"-s {f[1:]}" for f in action.option_strings)
             takes = "" if action.nargs == 0 else " -r"
             if action.choices is not None:
                 takes += f" -f -a {_fish_quoted(' '.join(str(choice) for choice in action.choices))}"
-            lines.append(f"complete -c ndzarr {inside} {flags}{takes} -d {_fish_quoted(action.help or '')}")
+            lines.append(f"complete -c ndzarr {inside} {_fish_flags(action)}{takes} -d {_fish_quoted(action.help or '')}")
     return "\n".join(lines) + "\n"
+
+
+def _fish_flags(action: argparse.Action) -> str:
+    return " ".join(f"-l {flag[2:]}" if flag.startswith("--") else f"-s {flag[1:]}" for flag in action.option_strings)
 
 
 def _fish_quoted(text: str) -> str:
