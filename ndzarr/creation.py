@@ -36,7 +36,7 @@ ARRAY_KEYWORDS = frozenset(
 def new_array(store: Store, path: str, *, overwrite: bool = False, **create: Any) -> ZArray:
     """A new array at `path`, its ancestors made groups; see `ndzarr.create_array`."""
     array = planned_array(store, path, **create)
-    put_node(store, path, array.metadata, overwrite=overwrite)
+    put_node(store, path, array._meta, overwrite=overwrite)
     return array
 
 

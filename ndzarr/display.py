@@ -108,7 +108,7 @@ def array_info(z: ZArray) -> Info:
         ("dtype", format_dtype(z.dtype)),
         ("order", z.order),
         ("fill value", format_scalar(z.fill_value)),
-        ("codecs", format_codecs(z.metadata.codecs) or "none"),
+        ("codecs", format_codecs(z._meta.codecs) or "none"),
     ]
     if shards is not None:
         rows.insert(5, ("shards", f"{shards}, {z._engine.layout.objects.nchunks} in all"))

@@ -71,7 +71,7 @@ class Plan:
             full = join(self.path, node.path)
             if isinstance(node, _Array):
                 array = self.arrays[node.path]
-                put_node(self.store, full, array.metadata, overwrite=self.overwrite)
+                put_node(self.store, full, array._meta, overwrite=self.overwrite)
                 if node.data is not None:
                     array[...] = node.data
             elif isinstance(node, _Copy):

@@ -67,7 +67,7 @@ def group_html(g: Group) -> str:
 def inline(z: ZArray, max_width: int) -> str:
     """What xarray shows of the array on one line, in at most `max_width` characters."""
     chunks, shards = display.grid_lengths(z)
-    codec = z.metadata.codecs[-1].name if z.metadata.codecs else ""
+    codec = z._meta.codecs[-1].name if z._meta.codecs else ""
     told = [
         f"chunks={chunks}",
         *([f"shards={shards}"] if shards else []),
@@ -92,7 +92,7 @@ def _rows(z: ZArray) -> Iterator[tuple[str, str]]:
     yield "dtype", display.format_dtype(z.dtype)
     yield "fill value", display.format_scalar(z.fill_value)
     # An arrow of two characters would be broken in two at the end of a line.
-    yield "codecs", display.format_codecs(z.metadata.codecs).replace(" -> ", " → ") or "none"
+    yield "codecs", display.format_codecs(z._meta.codecs).replace(" -> ", " → ") or "none"
     yield "format", f"Zarr {z.zarr_format}, order {z.order}"
     yield "store", z.store.url
 

@@ -19,6 +19,7 @@ from ndzarr.grid import Grid
 from ndzarr.plan import Part
 from ndzarr.points import Cluster, part_of as part_of_cluster
 from ndzarr.scatter import take
+from ndzarr.stores.base import NO_KEY
 from ndzarr.tiles import Tile, part_of as part_of_tile
 
 Name = TypeVar("Name")
@@ -28,8 +29,8 @@ Name = TypeVar("Name")
 class TileReader(Generic[Name]):
     """Reads tiles into `out`.
 
-    fetch: name -> the bytes of the chunk, or None; it may give fewer or more bytes than there are, never others. general: reads
-    what was not read here.
+    fetch: name -> the bytes of the chunk, or None; it may give fewer or more bytes than there are, never others; NO_KEY where
+    there are none for certain. general: reads what was not read here. missing: what to do about a chunk that is not there.
     """
 
     fetch: Callable[[Name], Buffer | None]
@@ -37,6 +38,7 @@ class TileReader(Generic[Name]):
     out: NDArray
     grid: Grid
     general: Callable[[Part], None]
+    missing: Callable[[Part], None]
 
     def __call__(self, tiles: Iterator[Tile[Name]]) -> None:
         fetch, out = self.fetch, self.out
@@ -44,9 +46,9 @@ class TileReader(Generic[Name]):
         for tile in tiles:
             _, name, target, source = tile
             data = fetch(name)
-            chunk = None if data is None or decode is None else decode(data)
+            chunk = None if data is None or data is NO_KEY or decode is None else decode(data)
             if chunk is None:
-                self.general(part_of_tile(tile, self.grid))
+                (self.missing if data is NO_KEY else self.general)(part_of_tile(tile, self.grid))
             else:
                 out[target] = chunk[source]
             data = chunk = None  # or there would be two of each while the next is made
@@ -61,6 +63,7 @@ class PointReader(Generic[Name]):
     out: NDArray
     grid: Grid
     general: Callable[[Part], None]
+    missing: Callable[[Part], None]
 
     def __call__(self, clusters: Iterator[Cluster[Name]]) -> None:
         fetch, out = self.fetch, self.out
@@ -68,9 +71,9 @@ class PointReader(Generic[Name]):
         for cluster in clusters:
             _, name, positions, flat = cluster
             data = fetch(name)
-            chunk = None if data is None or decode is None else decode(data)
+            chunk = None if data is None or data is NO_KEY or decode is None else decode(data)
             if chunk is None:
-                self.general(part_of_cluster(cluster, self.grid))
+                (self.missing if data is NO_KEY else self.general)(part_of_cluster(cluster, self.grid))
             else:
                 out[positions] = chunk.reshape(-1)[flat]  # no copy: `quick` gives chunks in C order
             data = chunk = None
@@ -85,15 +88,16 @@ class PartReader:
     out: NDArray
     key: Callable[[Coords], Key]
     general: Callable[[Part], None]
+    missing: Callable[[Part], None]
 
     def __call__(self, parts: Iterator[Part]) -> None:
         fetch, key, out = self.fetch, self.key, self.out
         decode = self.pipeline.quick()
         for part in parts:
             data = fetch(key(part.coords))
-            chunk = None if data is None or decode is None else decode(data)
+            chunk = None if data is None or data is NO_KEY or decode is None else decode(data)
             if chunk is None:
-                self.general(part)
+                (self.missing if data is NO_KEY else self.general)(part)
             else:
                 take(part, chunk, out)
             data = chunk = None

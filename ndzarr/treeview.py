@@ -133,7 +133,7 @@ def _branch(name: str, node: Any) -> Branch:
     if node.dimension_names is not None:
         rows.append(("dimensions", ", ".join("-" if axis is None else axis for axis in node.dimension_names)))
     rows += [("fill value", _short(display.format_scalar(node.fill_value)))]
-    rows += [("codecs", display.format_codecs(node.metadata.codecs) or "none"), *attribute_rows(node)]
+    rows += [("codecs", display.format_codecs(node._meta.codecs) or "none"), *attribute_rows(node)]
     return Branch(name, f"{node.shape} {display.format_dtype(node.dtype)}", rows, group=False)
 
 

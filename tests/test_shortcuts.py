@@ -452,3 +452,36 @@ def test_an_error_leaves_no_thread_reading(tmp_path: Path) -> None:
     (tmp_path / "9.9").write_bytes(b"nothing")
     with ndzarr.options(workers=4), pytest.raises(ndzarr.CorruptChunkError, match=r"\(9, 9\)"):
         z[...]
+
+
+@pytest.mark.parametrize("index", [np.s_[...], np.s_[::3, ::-1], [0, 5, 9]])
+def test_a_missing_chunk_is_looked_for_once(tmp_path: Path, index: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    z = ndzarr.create_array(tmp_path, shape=(10, 10), chunks=(2, 2), dtype="i4", fill_value=7)
+    want = np.full((10, 10), 7)
+    want[4:6] = z[4:6] = 3
+    opened: list[str] = []
+    opens = os.open
+
+    def noted(path: str, *arguments: Any) -> int:
+        opened.append(path)
+        return opens(path, *arguments)
+
+    monkeypatch.setattr(os, "open", noted)
+    got = z[index]
+    monkeypatch.undo()
+    np.testing.assert_array_equal(got, want[index])
+    assert len(opened) == len(set(opened)) > 10
+    with ndzarr.options(missing="raise"), pytest.raises(ndzarr.MissingChunkError):
+        z[index]
+    with ndzarr.options(missing="mask"):
+        masked = z[index]
+    np.testing.assert_array_equal(np.ma.getmaskarray(masked), want[index] == 7)
+
+
+def test_an_empty_object_is_not_a_missing_one(tmp_path: Path) -> None:
+    for compressor in (None, "zstd"):
+        z = ndzarr.create_array(tmp_path, shape=(4,), chunks=(2,), dtype="i4", compressor=compressor, overwrite=True)
+        z[...] = 1
+        (tmp_path / "c" / "1").write_bytes(b"")
+        with pytest.raises(ndzarr.CorruptChunkError):
+            z[...]

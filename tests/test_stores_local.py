@@ -10,11 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 import ndzarr.stores.local as local
+import ndzarr.stores.local_places as local_places
 from ndzarr._typing import ByteRange
 from ndzarr.config import options
 from ndzarr.errors import ArgumentError, ReadOnlyError, StoreError
@@ -419,6 +420,56 @@ def test_deleting_leaves_no_empty_directories(store: LocalStore) -> None:
     assert store.get("a/b/c/d") == b"2"
 
 
+class Scan:
+    """`os.scandir` that counts what it names."""
+
+    def __init__(self, path: str) -> None:
+        self._entries = SCANDIR(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._entries.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> os.DirEntry[str]:
+        named[0] += 1
+        return next(self._entries)
+
+
+SCANDIR = os.scandir
+named = [0]
+
+
+@pytest.mark.parametrize("document", [".zarray", "zarr.json", None])
+def test_deleting_many_keys_does_not_list_what_is_left(
+    store: LocalStore, document: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It did after each of them, to see whether the directory is empty but for locks: quadratic, minutes for 10**5 chunks."""
+    keys = [f"a/{n}" for n in range(300)]
+    for key in keys:
+        store.set(key, b"1")
+    if document is not None:
+        store.set(f"a/{document}", b'{"node_type": "array"}')
+    with store.lock("a/0"):
+        pass
+    monkeypatch.setattr(os, "scandir", Scan)
+    monkeypatch.setattr(os, "listdir", lambda path: [entry.name for entry in Scan(path)])
+    named[0] = 0
+    for key in keys[:-1]:
+        store.delete(key)
+    assert named[0] <= len(keys)
+    store.delete(keys[-1])
+    monkeypatch.undo()
+    if document is not None:
+        assert sorted(os.listdir(f"{store.root}/a")) == [".ndzarr", document]
+        store.delete(f"a/{document}")
+    assert os.listdir(store.root) == []  # the locks, which are all that was left, went too
+
+
 def test_delete_prefix_leaves_what_is_no_key(store: LocalStore) -> None:
     store.set("a/b/c", b"1")
     Path(store.root, "a", "b", "back\\slash").write_bytes(b"not ours")
@@ -555,6 +606,32 @@ def test_leftovers_are_looked_for_once_in_a_directory(store: LocalStore, monkeyp
         store.set("b/x", b"1")
 
 
+def test_a_large_directory_is_not_gone_through_by_every_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who opens an array for each chunk that he writes made it quadratic: 45 ms a chunk among 100,000 others."""
+    folder = tmp_path / "a"
+    folder.mkdir()
+    for n in range(1000):
+        (folder / str(n)).touch()
+    later = 1.0
+    # A clock by which each name takes a millisecond.
+    monkeypatch.setattr(time, "monotonic", lambda: later + named[0] / 1000)
+    monkeypatch.setattr(os, "scandir", Scan)
+    named[0] = 0
+    for n in range(10):
+        LocalStore(tmp_path).set(f"a/{n}", b"1")
+    assert 1000 <= named[0] <= 1100
+    leftover = folder / f"{TEMP_PREFIX}{files.HOST}-{dead_pid()}-0"
+    leftover.touch()
+    LocalStore(tmp_path).set("a/1", b"2")
+    assert leftover.exists()
+    later += 101
+    LocalStore(tmp_path).set("a/1", b"2")
+    assert not leftover.exists()
+    leftover.touch()
+    LocalStore(tmp_path).delete_prefix("a/")  # always, or the directory would stay
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_store_that_stays_open_looks_for_leftovers_again(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.set("a/x", b"1")
     leftover = Path(store.root, "a", f"{TEMP_PREFIX}{files.HOST}-{dead_pid()}-0")
@@ -592,12 +669,13 @@ def test_file_systems_without_exact_times(store: LocalStore, monkeypatch: pytest
 
 def test_what_is_remembered_is_bounded(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "_CACHED", 3)
+    monkeypatch.setattr(local_places, "_CACHED", 3)
     for n in range(10):
         store.set(f"d{n}/a", b"1")
         with store.lock(f"d{n}/a"):
             pass
     assert len(store._swept) <= 3
-    assert len(store._real) <= 3
+    assert len(store._places._real) <= 3
 
 
 # ---- kill -9 ---------------------------------------------------------------------------------------------------------

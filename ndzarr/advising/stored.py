@@ -211,7 +211,7 @@ class Look:
         if best is None or best.nbytes is None or best.nbytes > now * (1 - _WORTH):
             return
         decoded = sum(block.nbytes for block in blocks)
-        names = ", ".join(spec.name.removeprefix("numcodecs.") for spec in z.metadata.codecs)
+        names = ", ".join(spec.name.removeprefix("numcodecs.") for spec in z._meta.codecs)
         yield Suggestion(
             "codecs",
             z.path,

@@ -157,19 +157,22 @@ class Engine:
         def general(part: Part) -> None:
             self.read_part(part, result, Scratch())
 
+        def missing(part: Part) -> None:
+            self.chunks.missing(part, result, part.coords)
+
         work: Any
         found: tuple[int, Iterator[Any]] | None
         if selection.gather_axis is not None:
             found = clusters(selection, grid, key)
-            work = PointReader(fetch, pipeline, out, grid, general)
+            work = PointReader(fetch, pipeline, out, grid, general, missing)
         else:
             found = tiles(selection, grid, key, whole=pipeline.raw)
-            work = TileReader(fetch, pipeline, out, grid, general)
+            work = TileReader(fetch, pipeline, out, grid, general, missing)
         if found is None:
             if pipeline.raw and all(type(pick) in (Point, Span) for pick in selection.picks):
                 return False  # of raw chunks the general way fetches only the bytes wanted
             found = count_parts(selection, grid), plan(selection, grid)
-            work = PartReader(fetch, pipeline, out, key, general)
+            work = PartReader(fetch, pipeline, out, key, general, missing)
         count, items = found
         if pipeline.divisible and 2 * out.size < count * pipeline.chunk.size and type(work) is TileReader:
             return False  # of such chunks it decodes only the blocks wanted

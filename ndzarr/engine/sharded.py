@@ -52,7 +52,11 @@ def place_shard(chunks: Chunks, part: Part, shard: Shard, cut: ShardCut, found: 
     general = ShardReader(chunks, part.coords, shard, found, place)
     work: Any = general
     if cut.reader is not None:
-        work = cut.reader(found.getter(), shard.pipeline, place.out, shard.grid, lambda one: general(iter([one])))
+
+        def one(part: Part) -> None:
+            general(iter([part]))
+
+        work = cut.reader(found.getter(), shard.pipeline, place.out, shard.grid, one, one)
     share(iter(cut.items), work, decode_ns(shard.pipeline), result.options.workers, count=len(cut.items))
     result.lower(part, place)
 

@@ -19,6 +19,8 @@ from ndzarr.stores.remains import Remain, aside
 
 #: What `evidence` says of a key under which nothing is.
 ABSENT = "absent"
+#: What a shortcut gives for a key that is not there; told by identity: an object may be empty.
+NO_KEY: Buffer = memoryview(b"")
 #: See `Store.evidence_after_s`.
 AFTER_BYTES = 10_000_000
 
@@ -267,9 +269,9 @@ class Store(ABC):
     def shortcut(self, most: int) -> Callable[[Key], Buffer | None] | None:
         """A function that gives the bytes under a key at less cost than `get`, for the engine; None where there is none.
 
-        For keys that `check_key` accepts. It may give only the first `most` bytes, or fewer, and gives None for a missing key
-        and for whatever else it could not read at once: its caller then asks `get`. Only a store of exactly the class that
-        defines it may give one, so that a subclass sees every call.
+        For keys that `check_key` accepts. It may give only the first `most` bytes, or fewer. It gives NO_KEY where `get` would
+        find nothing at this moment either, and None for whatever else it could not read at once, a missing key too: its caller
+        then asks `get`. Only a store of exactly the class that defines it may give one, so that a subclass sees every call.
         """
         return None
 

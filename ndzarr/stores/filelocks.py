@@ -271,7 +271,7 @@ def find(folder: str) -> tuple[LockFile, str] | None:
     Whichever root a store has, the array is the same one.
     """
     above = folder
-    while not _is_array(above):
+    while not is_array(above):
         top = os.path.dirname(above)
         if top == above:
             return None
@@ -279,11 +279,16 @@ def find(folder: str) -> tuple[LockFile, str] | None:
     return LockFile.of(above), folder[len(above) + 1 :] + "/"
 
 
-def _is_array(folder: str) -> bool:
-    if os.path.exists(os.path.join(folder, FILE)) or os.path.exists(os.path.join(folder, ".zarray")):
+def is_array(folder: str) -> bool:
+    """Whether a directory is that of an array."""
+    # Asked of each folder with chunks, of which most have none of them: `access`, since it makes no exceptions.
+    there, document_path = os.access, os.path.join(folder, "zarr.json")
+    if there(os.path.join(folder, FILE), os.F_OK) or there(os.path.join(folder, ".zarray"), os.F_OK):
         return True
+    if not there(document_path, os.F_OK):
+        return False
     try:
-        with open(os.path.join(folder, "zarr.json"), "rb") as file:
+        with open(document_path, "rb") as file:
             document = json.loads(file.read())
     except (OSError, ValueError, RecursionError):
         return False

@@ -21,6 +21,11 @@ TRUSTED_LENGTH = 1 << 20
 #: A temporary file of this age is a leftover whoever wrote it (promise P22).
 _LEFTOVER_AGE_S = 3600.0
 
+#: From so many names on it counts what it takes to look at each.
+_MANY = 1000
+#: Directories of that many that were gone through: until when that is enough, by `time.monotonic`.
+_looked_until: dict[str, float] = {}
+
 _node = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "host")
 HOST = re.sub(r"[^A-Za-z0-9_.]", "_", _node)[:64] or "host"
 _numbers = itertools.count()
@@ -93,13 +98,27 @@ def sync_folder(folder: str) -> None:
             os.close(fd)
 
 
-def remove_leftovers(folder: str) -> None:
-    """Remove from `folder` the temporary files whose writer is dead, or that are too old to have one (promise P22)."""
+def remove_leftovers(folder: str, *, again: bool = True) -> None:
+    """Remove from `folder` the temporary files whose writer is dead, or that are too old to have one (promise P22).
+
+    again: also where this process has done so a moment ago. Else, after it took some time to go through many names, that
+    directory is left alone for a hundred times as long: who opens an array for each chunk that he writes would go through all
+    of them each time.
+    """
+    begun, names = time.monotonic(), 0
+    if not again and _looked_until.get(folder, begun) > begun:
+        return
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
+            names += 1
             if entry.name.startswith(TEMP_PREFIX) and is_leftover(entry):
                 with suppress(OSError):
                     os.unlink(entry.path)
+    if names >= _MANY:
+        if len(_looked_until) >= _MANY:
+            _looked_until.clear()
+        ended = time.monotonic()
+        _looked_until[folder] = ended + 100 * (ended - begun)
 
 
 def is_leftover(entry: os.DirEntry[str]) -> bool:

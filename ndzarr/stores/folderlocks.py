@@ -241,13 +241,25 @@ def _remove(folder: str) -> bool:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             return False
         try:
-            if os.listdir(folder) != [OWN]:
+            if not _only_locks(folder):
                 return False
             remove_files(folder)
             os.rmdir(folder)
         except OSError:
             return False
     return True
+
+
+def _only_locks(folder: str) -> bool:
+    """Whether a directory holds nothing but the locks of an array."""
+    # Asked after every removal of a key: to list all that is left would make removing many keys quadratic. No locks: then
+    # something else is in the way. A document: that is something else.
+    if not os.path.lexists(os.path.join(folder, OWN)):
+        return False
+    if any(os.path.lexists(os.path.join(folder, name)) for name in (".zarray", "zarr.json")):
+        return False
+    with os.scandir(folder) as entries:
+        return all(entry.name == OWN for entry in entries)  # the first other one ends it
 
 
 def remove_empty(folders: list[str]) -> None:

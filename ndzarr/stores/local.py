@@ -15,7 +15,7 @@ from ndzarr._typing import Buffer, ByteRange, Key
 from ndzarr.errors import ArgumentError, StoreError
 from ndzarr.keys import check_folder, check_key, check_prefix, is_key
 from ndzarr.stores import fileevidence, filelocks, folderlocks, journal, local_remains, spelling, staging
-from ndzarr.stores.base import Store, as_view, list_, node_lock_of
+from ndzarr.stores.base import NO_KEY, Store, as_view, list_, node_lock_of
 from ndzarr.stores.connections import Scope
 from ndzarr.stores.files import (
     BINARY,
@@ -29,6 +29,7 @@ from ndzarr.stores.files import (
     write_all,
 )
 from ndzarr.stores.folderlocks import remove_folder
+from ndzarr.stores.local_places import Places
 from ndzarr.stores.overlay import Overlay
 from ndzarr.stores.remains import Remain
 
@@ -38,7 +39,7 @@ _READ = os.O_RDONLY | BINARY
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY
 #: How often a write starts again when its directory or its temporary file is taken away meanwhile.
 _TRIES = 100
-#: Entries kept in each cache of directory names.
+#: Directories whose state is kept.
 _CACHED = 1 << 14
 #: How long a directory counts as swept: a process may outlive many that write beside it, and die.
 _SWEPT_S = 600.0
@@ -78,9 +79,7 @@ class LocalStore(Store):
         # Directories whose own entry is known to be on disk, by their inode: another process may make one again.
         self._synced: dict[str, int] = {}
         self._spelt: spelling.Sure = {}
-        self._real: dict[str, str] = {}  # folder part of a key -> real path
-        # folder part of a key -> the locks of the array that it belongs to, and the folder's path below that array
-        self._arrays: dict[str, tuple[filelocks.LockFile, str]] = {}
+        self._places = Places(self._prefix)
         # What a transaction that was cut short has recorded, and cannot be put in place here.
         self._overlays: list_[Overlay] = []
         self.settle()
@@ -154,6 +153,8 @@ class LocalStore(Store):
                 return None
             try:
                 fd = open_(prefix + key, _READ)
+            except FileNotFoundError:
+                return NO_KEY
             except OSError:
                 return None
             try:
@@ -284,7 +285,7 @@ class LocalStore(Store):
             return
         durable = config.current().durable
         if folder not in self._swept or time.monotonic() - self._swept[folder] > _SWEPT_S:
-            self._sweep(folder)
+            self._sweep(folder, again=False)
         for attempt in itertools.count(1):
             try:
                 self._replace(path, folder, view, durable)
@@ -358,8 +359,7 @@ class LocalStore(Store):
             os.rename(source, target)  # refuses where something is, and goes to no other file system
         except OSError:
             return False
-        self._real.clear()
-        self._arrays.clear()
+        self._places.clear()
         self._swept.clear()
         self._removed(old, os.path.dirname(source))
         return True
@@ -445,6 +445,11 @@ class LocalStore(Store):
             raise
 
     def _make_folder(self, folder: str, durable: bool) -> None:
+        if not durable:
+            with suppress(FileNotFoundError, FileExistsError):
+                os.mkdir(folder)  # most often it is the last alone that is missing
+                self._synced.pop(folder, None)
+                return
         missing = []
         above = folder
         while not os.path.isdir(above):
@@ -470,39 +475,25 @@ class LocalStore(Store):
             self._synced[folder] = inode
             folder = above
 
-    def _sweep(self, folder: str) -> None:
+    def _sweep(self, folder: str, *, again: bool = True) -> None:
         if len(self._swept) >= _CACHED:
             self._swept.clear()
         self._swept[folder] = time.monotonic()
-        remove_leftovers(folder)
+        remove_leftovers(folder, again=again)
 
     # ---- where things are --------------------------------------------------------------------------------
 
     def object_id(self, key: Key) -> Hashable:
         folder, _, name = check_key(key).rpartition("/")
-        return f"{self._real_folder(folder)}/{name}"
-
-    def _real_folder(self, folder: str) -> str:
-        # Links resolved, so that handles at different roots agree. Cached: resolving costs some 10 us.
-        real = self._real.get(folder)
-        if real is None:
-            if len(self._real) >= _CACHED:
-                self._real.clear()
-            real = self._real[folder] = os.path.realpath(self._prefix + folder)
-        return real
+        return f"{self._places.real(folder)}/{name}"
 
     def lock(self, key: Key) -> AbstractContextManager[Any]:
         folder, _, name = check_key(key).rpartition("/")
         if staging.live and (scope := self._scope(key)) is not None:
-            return staging.lock(scope[0], self._real_folder(folder), name)
-        found = self._arrays.get(folder)
-        if found is None:
-            found = filelocks.find(self._real_folder(folder)) if filelocks.AVAILABLE else None
-            if found is None or name in filelocks.DOCUMENTS:
-                return self.lock_node(key)  # of no array: the lock of its directory
-            if len(self._arrays) >= _CACHED:
-                self._arrays.clear()
-            self._arrays[folder] = found
+            return staging.lock(scope[0], self._places.real(folder), name)
+        found = self._places.array(folder)
+        if found is None or name in filelocks.DOCUMENTS:
+            return self.lock_node(key)  # of no array: the lock of its directory
         file, below = found
         return filelocks.ChunkLock(file, below + name)
 
@@ -511,9 +502,9 @@ class LocalStore(Store):
         if slash and not self.follow_symlinks:
             self._inside(folder)  # the directory is made where there is none
         if staging.live and (scope := self._scope(key)) is not None:
-            return staging.lock(scope[0], self._real_folder(folder), ".zarray")
+            return staging.lock(scope[0], self._places.real(folder), ".zarray")
         if self.writable and filelocks.AVAILABLE:
-            return folderlocks.FolderLock(self._real_folder(folder))
+            return folderlocks.FolderLock(self._places.real(folder))
         return node_lock_of(self.object_id(folder + slash + "node"))
 
     # ---- transactions --------------------------------------------------------------------------------
@@ -521,11 +512,11 @@ class LocalStore(Store):
     def transaction(self) -> AbstractContextManager[Any]:
         """Writes below the directory, whichever store they go through, are seen by others together or never; see `staging`."""
         self._must_write("")
-        return staging.transaction(self._real_folder(""), self.url) if self.transactional else super().transaction()
+        return staging.transaction(self._places.real(""), self.url) if self.transactional else super().transaction()
 
     def settle(self, path: str = "") -> None:
-        top = self._real_folder("")
-        found = journal.settle_above(self._real_folder(path) if path else top, change=self.writable, top=top if path else None)
+        top = self._places.real("")
+        found = journal.settle_above(self._places.real(path) if path else top, change=self.writable, top=top if path else None)
         self._overlays[:] = [*(old for old in self._overlays if old.holds), *found]
 
     def other_spelling(self, path: str) -> tuple[str, str] | None:
@@ -534,7 +525,7 @@ class LocalStore(Store):
     def _scope(self, key: Key) -> tuple[Scope[staging.Staged], str] | None:
         """The transaction that a change of `key` is part of, and the real path of its file."""
         folder, _, name = key.rpartition("/")
-        path = f"{self._real_folder(folder)}/{name}"
+        path = f"{self._places.real(folder)}/{name}"
         scope = staging.scope_at(path)
         return None if scope is None else (scope, path)
 
@@ -549,7 +540,7 @@ class LocalStore(Store):
 
     def _staged(self, folder: str, ask: Callable[[Overlay, str], T], otherwise: T) -> T:
         """What `ask` finds of a folder in the overlay that it is below, given its real path."""
-        real = self._real_folder(folder)
+        real = self._places.real(folder)
         scope = staging.scope_at(real) if staging.live else None
         if scope is not None:
             with scope.use() as staged:
