@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import product
@@ -16,7 +16,7 @@ from ndzarr._typing import Coords, Shape
 from ndzarr.api import open
 from ndzarr.creation import planned_array
 from ndzarr.engine import Engine
-from ndzarr.errors import ArgumentError
+from ndzarr.errors import ArgumentError, StoreError
 from ndzarr.fillvalue import element, is_fill
 from ndzarr.formats.document import attribute_mapping
 from ndzarr.formats.newarray import check_format, make_group
@@ -180,13 +180,13 @@ class _Move:
 
     def steps(self) -> Iterator[Coords]:
         """The coords of what is moved in one step: of an object, or of a block."""
-        old = self.src._engine
-        if not self.encoded:
-            return iter(self._blocks()) if self.everywhere else _touched(old, self._blocks())
-        before, after = old.layout.objects, self.dst._engine.layout.objects
-        if after == old.layout.grid:  # one chunk an object
-            return iter(sorted([coords for coords in old.stored() if coords in before]))
-        return _touched(old, after)
+        layout, after = self.src._engine.layout, self.dst._engine.layout.objects
+        by_object = self.encoded and after == layout.grid  # one chunk an object
+        cells = layout.objects if by_object else after if self.encoded else self._blocks()
+        stored = None if self.everywhere and not self.encoded else _stored(self.src._engine)
+        if stored is None:
+            return iter(cells)
+        return iter(sorted(stored) if by_object else sorted(_touched(layout.objects, stored, cells)))
 
     def run(self) -> Iterator[Coords]:
         """Move everything; the coords of each step when it is done."""
@@ -248,17 +248,20 @@ def _block(src: ZArray, dst: ZArray) -> Shape:
     return tuple(lengths)
 
 
-def _touched(old: Engine, cells: Grid) -> Iterator[Coords]:
-    """The cells of another grid over the same array that hold an element of a stored object, in order.
+def _stored(old: Engine) -> list[Coords] | None:
+    """The coords of the objects that there are; None where the store cannot list, as a web server."""
+    try:
+        return [coords for coords in old.stored() if coords in old.layout.objects]
+    except StoreError:
+        return None
+
+
+def _touched(objects: Grid, stored: Iterable[Coords], cells: Grid) -> set[Coords]:
+    """The cells of another grid over the same array that hold an element of a stored object.
 
     As many are held in memory as there are stored objects, or cells that they touch.
     """
-    objects = old.layout.objects
-    found: set[Coords] = set()
-    for coords in old.stored():
-        if coords in objects:
-            found.update(_overlapping(cells, objects.box(coords)))
-    yield from sorted(found)
+    return {coords for spot in stored for coords in _overlapping(cells, objects.box(spot))}
 
 
 def _overlapping(grid: Grid, region: Sequence[slice]) -> Iterator[Coords]:

@@ -26,17 +26,18 @@ class Look:
     """What is read: `index`, an int or a slice for each axis.
 
     shown: the elements along each axis that is drawn, that of rows first, or along the one axis of a line. names: of those
-    axes. colours: whether the last axis of the array holds the colours of pixels.
+    axes. colours: whether the last axis of the array holds the colours of pixels. told: the index in words.
     """
 
     index: tuple[int | slice, ...]
     shown: tuple[range, ...]
     names: tuple[str, ...]
-    colours: bool = False
+    colours: bool
+    told: tuple[str, ...]
 
     def __str__(self) -> str:
-        """The index as it is written, a step without where it begins: "182, ::4, ::7"."""
-        return ", ".join(str(entry) if isinstance(entry, int) else _told(entry) for entry in self.index)
+        """The part asked for, in the steps that were read: "182, ::4, 100:900:7"; not at which element those begin."""
+        return ", ".join(self.told)
 
 
 def look(
@@ -100,7 +101,11 @@ def look(
     if tinted:
         found[-1] = slice(0, shape[-1], 1)
     called = [(names[axis] if names is not None else None) or f"axis {axis}" for axis in shown]
-    return Look(tuple(found), tuple([r for _, r in elements]), tuple(called), tinted)
+    told = [
+        _told(whole[axis], entry.step, n) if isinstance(entry, slice) else str(entry)
+        for axis, (entry, n) in enumerate(zip(found, shape, strict=True))
+    ]
+    return Look(tuple(found), tuple([r for _, r in elements]), tuple(called), tinted, tuple(told))
 
 
 def _entries(shape: Shape, index: Any, names: Sequence[str | None] | None) -> list[int | range]:
@@ -197,5 +202,10 @@ def _slice(r: range) -> slice:
     return slice(r.start, None if stop < 0 else stop, r.step)
 
 
-def _told(entry: slice) -> str:
-    return ":" if entry.step == 1 else f"::{entry.step}"
+def _told(asked: range, step: int, n: int) -> str:
+    """A part of an axis of `n` elements in steps; ends are named where elements beyond them are left out."""
+    reach = abs(asked.step)
+    start, stop = str(asked[0]), str(asked.stop) if asked.stop >= 0 else ""
+    if min(asked[0], asked[-1]) < reach and n - 1 - max(asked[0], asked[-1]) < reach:
+        start = stop = ""
+    return f"{start}:{stop}" + ("" if step == 1 else f":{step}")

@@ -124,6 +124,8 @@ def array_info(z: ZArray) -> Info:
 def format_scalar(value: Any) -> str:
     """A scalar as Python prints it, without the name of its type."""
     # A NumPy number names its type, which stands two lines above. A timedelta64 is a number to NumPy, and NaT no Python value.
+    if isinstance(value, np.void) and value.dtype.names:
+        return str(value)
     plain = isinstance(value, (np.number, np.bool_, np.character)) and not isinstance(value, np.timedelta64)
     return str(value) if isinstance(value, (np.datetime64, np.timedelta64)) else repr(value.item() if plain else value)
 

@@ -127,6 +127,13 @@ class _Plan:
 
 def _plan(src: Store, old: str, dst: Store, new: str, if_exists: IfExists) -> _Plan:
     found = nodes.contents(src, old)
+    if "" not in found.nodes:  # web servers leave names with a dot out of their index pages
+        raise StoreError(
+            f"cannot list {old or '/'!r} in {src.url}: its own document is there and not among {len(found.keys)} keys listed, "
+            "so others may be missing too; write the values to a new array (`rechunk`, `save`)",
+            store=src.url,
+            path=old,
+        )
     there = nodes.kind(dst, new)
     tops: tuple[str, ...] = ("",)
     skipped: tuple[str, ...] = ()

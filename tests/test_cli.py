@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -303,12 +304,17 @@ def test_the_page_tells_of_it(name: str) -> None:
         ("tree sound.zarr z", 1, "is an array, expected a group"),
         ("explain sound.zarr z [x]", 2, "'x' is not allowed"),
         ("explain sound.zarr z -f system", 1, "no function of NumPy's"),
+        ("advise sound.zarr --trace rows.npy", 1, "is no trace that RecordingStore.save wrote: [^;`]*$"),
+        ("explain sound.zarr z -f mean --axis 9", 1, "cannot explain mean of 'z': axis 9 is out of bounds"),
+        ("explain sound.zarr z -f reshape", 1, "cannot explain reshape of 'z'"),
+        ("explain sound.zarr z -f append", 1, "cannot explain append of 'z': append.. missing 1 required"),
+        ("explain sound.zarr z -f array_repr", 1, "is no reduction"),
         ("explain sound.zarr z [0] -f mean", 2, "leave the index out"),
         ("info nosuch://x", 1, "no store for the scheme 'nosuch'"),
         ("info sound.zarr ../x", 1, "x"),
         ("info sound.zarr -o nonsense=1", 1, "nonsense"),
         ("info sound.zarr -o nonsense", 2, "'nonsense' is not of the form NAME=VALUE"),
-        ("create sound.zarr --shape 3", 1, "--overwrite replaces it"),
+        ("create sound.zarr --shape 3", 1, "pass --overwrite to replace it with all that it holds"),
         ("create new.zarr", 2, "needs --shape, or --data"),
         ("create new.zarr --group --shape 3", 2, "--shape is for arrays"),
         ("create new.zarr --group --chunks 3", 2, "--chunks is for arrays"),
@@ -322,8 +328,8 @@ def test_the_page_tells_of_it(name: str) -> None:
         ("append sound.zarr g/s --data rows.npy", 1, "cannot be added to shape \\(12,\\)"),
         ("append sound.zarr z --data rows.npy --axis 5", 1, "axis 5 is out of bounds"),
         ("copy sound.zarr sound.zarr", 1, "one lies in the other"),
-        ("copy sound.zarr damaged.zarr", 1, "if_exists='replace'"),
-        ("convert sound.zarr damaged.zarr", 1, "--overwrite replaces it"),
+        ("copy sound.zarr damaged.zarr", 1, "pass --if-exists replace to replace it"),
+        ("convert sound.zarr damaged.zarr", 1, "pass --overwrite to replace it"),
         ("convert sound.zarr new.zarr --zarr-format 4", 2, "no 4: expected one of 2, 3"),
         ("stats sound.zarr", 1, "is a group"),
         ("bench sound.zarr z --write-to sound.zarr", 1, "--write-to takes a place where nothing is"),
@@ -384,6 +390,73 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "--version")
     assert status == 0
     assert out.startswith("ndzarr ")
+
+
+@pytest.mark.usefixtures("stores")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "info --no-list sound.zarr z",
+        "info sound.zarr --no-list z",
+        "info sound.zarr z --no-list",
+        "head sound.zarr -n 2 z --json",
+        "explain sound.zarr -f mean z",
+        "explain sound.zarr --json z [0]",
+        "info sound.zarr -- z",
+        "create sound.zarr --shape 3 new -a n=-1",
+        "copy sound.zarr --node z new.zarr --to n",
+    ],
+)
+def test_options_stand_anywhere(capsys: pytest.CaptureFixture[str], arguments: str) -> None:
+    status, _, err = run(capsys, *arguments.split())
+    assert (status, err) == (0, "")
+
+
+@pytest.mark.usefixtures("stores")
+@pytest.mark.parametrize("form", ["", " --json"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "create no/a.zip --shape 3",
+        "create no/a.zip --group",
+        "copy sound.zarr no/a.zip",
+        "convert sound.zarr no/a.zip",
+        "rechunk sound.zarr no/a.zip --node z --chunks 2,2",
+        "compress sound.zarr no/a.zip --node z",
+    ],
+)
+def test_nothing_is_said_to_be_made_that_cannot_be_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: str, form: str
+) -> None:
+    """An archive is written when its store is closed; and what has been told is not told again when the store is dropped."""
+
+    def refuse(*rest: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    dropped: list[Any] = []
+    monkeypatch.setattr("ndzarr.stores.zip._write_archive", refuse)
+    monkeypatch.setattr(sys, "unraisablehook", dropped.append)
+    status, out, err = run(capsys, *(arguments + form).split())
+    assert (status, out) == (1, "")
+    check_line(err, "cannot write the archive")
+    gc.collect()
+    assert not dropped
+
+
+@pytest.mark.usefixtures("stores")
+@pytest.mark.parametrize("fill", ["-1", "-1.5e3", "-Infinity"])
+def test_values_that_begin_with_a_sign(capsys: pytest.CaptureFixture[str], fill: str) -> None:
+    assert run(capsys, "create", "new.zarr", "--shape", "3", "--dtype", "f8", "--fill-value", fill)[0] == 0
+    assert ndzarr.open("new.zarr").fill_value == float(fill)
+    status, out, _ = run(capsys, "dump", "sound.zarr", "z", "-i", "-2:, 0", "--json")
+    assert (status, json.loads(out)["data"]) == (0, [80, 90])
+
+
+@pytest.mark.usefixtures("stores")
+def test_what_is_not_known_is_told_by_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "info", "sound.zarr", "z", "more", "--nonsense")
+    assert (status, out) == (2, "")
+    assert err.startswith("ndzarr info: unrecognized arguments: more --nonsense; usage: ndzarr info ")
 
 
 # ---- looking ----------------------------------------------------------------------------------
@@ -457,7 +530,7 @@ def test_info_of_chunks_of_different_lengths(
         ("m8[25s]", "timedelta64[25s]", "NaT"),
         ("f4", "float32", "0.0"),
         (">c8", "complex64", "0j"),
-        ("i4,f8", "[f0: int32, f1: float64]", "np.void((0, 0.0), dtype=[('f0', '<i4'), ('f1', '<f8')])"),
+        ("i4,f8", "[f0: int32, f1: float64]", "(0, 0.0)"),
     ],
 )
 def test_info_of_dtypes(capsys: pytest.CaptureFixture[str], tmp_path: Path, dtype: Any, shown: str, fill: str) -> None:
@@ -532,6 +605,20 @@ def test_an_output_that_has_not_all_letters(monkeypatch: pytest.MonkeyPatch) -> 
     assert out.errors == "strict"
 
 
+def test_columns_of_wide_letters(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A letter of Chinese takes two columns, one that is put on the letter before it none."""
+    root = ndzarr.create_group(tmp_path / "a.zarr", attributes={"\u6c17\u6e29": 1, "abc": 2})
+    for name in ("\u6c17\u6e29", "u\u0308", "abcdef"):
+        root.create_array(name, shape=3, chunks=3, dtype="i2")
+    assert run(capsys, "ls", str(tmp_path / "a.zarr"))[1].splitlines() == [
+        "abcdef  (3,)  int16  chunks (3,)",
+        "u\u0308       (3,)  int16  chunks (3,)",
+        "\u6c17\u6e29    (3,)  int16  chunks (3,)",
+    ]
+    out = run(capsys, "info", str(tmp_path / "a.zarr"))[1]
+    assert "  \u6c17\u6e29  1\n  abc   2\n" in out
+
+
 @pytest.mark.usefixtures("stores")
 def test_ls(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "ls", "sound.zarr")[1].splitlines() == ["g/  group", "z   (10, 10)  int16  chunks (5, 5)"]
@@ -598,6 +685,15 @@ def test_what_npy_cannot_hold_is_refused(capsys: pytest.CaptureFixture[str], dty
     assert (status, out) == (1, "")
     check_line(err, "an .npy file cannot hold .*use --json")
     assert json.loads(run(capsys, "dump", "a.zarr", "--json")[1])["data"] == (["", ""] if dtype is str else [0.0, 0.0])
+
+
+@pytest.mark.usefixtures("stores")
+@pytest.mark.usefixtures("stores")
+@pytest.mark.parametrize("command", ["head", "dump"])
+def test_no_half_document(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    status, out, err = run(capsys, command, "damaged.zarr", "z", "--json")
+    assert (status, out) == (1, "")
+    check_line(err, UNDECODED)
 
 
 @pytest.mark.usefixtures("stores")
@@ -1101,27 +1197,49 @@ def test_help_imports_nothing_that_takes_time() -> None:
         ("copy --if-exists ", {"raise", "skip", "replace"}),
         ("dump --", {"--json", "--npy", "--index", "--header", "--color"}),
         ("completion ", {"bash", "zsh", "fish"}),
+        ("create x --access = ", {"maps", "series", "balanced"}),  # as bash takes --access=m apart
+        ("create x --access = m", {"maps"}),
         ("info sou", {"sound.zarr"}),
+        ("info my", {"my store.zarr"}),
     ],
 )
 @pytest.mark.usefixtures("stores")
 def test_completion_in_bash(capsys: pytest.CaptureFixture[str], words: str, found: set[str]) -> None:
     bash = shutil.which("bash")
     assert bash, "every CI machine has bash"
+    Path("my store.zarr").mkdir()
     script = run(capsys, "completion", "bash")[1]
     typed = ["ndzarr", *words.split(" ")]
     quoted = " ".join(f"'{word}'" for word in typed)
     asked = f"{script}\nCOMP_WORDS=({quoted}); COMP_CWORD={len(typed) - 1}; _ndzarr; printf '%s\\n' \"${{COMPREPLY[@]}}\""
     done = subprocess.run([bash, "-c", asked], capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
-    said = set(done.stdout.split())
+    said = set(done.stdout.splitlines())
     assert said >= found
     assert all(word.startswith(typed[-1]) for word in said)
+
+
+def test_completion_in_bash_when_nothing_follows_the_sign(capsys: pytest.CaptureFixture[str]) -> None:
+    bash = shutil.which("bash")
+    assert bash
+    script = run(capsys, "completion", "bash")[1]
+    asked = script + "COMP_WORDS=(ndzarr create x --access =); COMP_CWORD=4; _ndzarr\necho ${COMPREPLY[@]}"
+    assert subprocess.run([bash, "-c", asked], capture_output=True, timeout=60).stdout == b"maps series balanced\n"
+
+
+def test_completion_in_zsh_loads_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a .zshrc, as on macOS, there is no compdef; and `--access=m` is completed as `--access m` is."""
+    script = run(capsys, "completion", "zsh")[1]
+    assert script.index("autoload -Uz compinit && compinit") < script.index("\ncompdef _ndzarr")
+    assert "'--access=[" in script
+    assert "'*--attribute=[" in script
+    assert "'--json[" in script
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_knows_every_command_and_option(capsys: pytest.CaptureFixture[str], shell: str) -> None:
     script = run(capsys, "completion", shell)[1]
+    assert ("-l version" if shell == "fish" else "--version") in script
     for name, (command, _) in commands(make_parser()).items():
         assert re.search(rf"\b{name}\b", script)
         for action in command._actions:

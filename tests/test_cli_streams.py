@@ -45,6 +45,18 @@ def test_closed_streams(store: str) -> None:
     assert b"internal" not in done.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="it has /dev/full")
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["--help"], ["info", "--help"], ["info", "STORE"], ["dump", "--npy", "STORE", "n"]]
+)
+def test_an_output_that_is_full(store: str, arguments: list[str]) -> None:
+    """What was printed may be written at exit only, where Python has two lines and a status of its own."""
+    ndzarr.create_array(store, path="n", shape=3, dtype="u1")
+    done = run([store if word == "STORE" else word for word in arguments], ">/dev/full", PYTHONUNBUFFERED="")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr == b"ndzarr: No space left on device\n"
+
+
 def test_what_the_encoding_has_no_words_for(store: str) -> None:
     for arguments in (["tree"], ["info"], ["dump"]):
         done = run([*arguments, store], PYTHONIOENCODING="ascii")

@@ -58,7 +58,7 @@ def test_a_short_axis_is_kept_whole() -> None:
         ((4, 6, 8), (slice(None), 2), ":, 2, :", ("t", "x")),
         ((4, 6, 8), {"x": 5}, ":, :, 5", ("t", "y")),
         ((4, 6, 8), {"x": 5, 0: 1}, "1, :, 5", ("y",)),
-        ((4, 6, 8), {-1: slice(2, 7, 2)}, "2, :, ::2", ("y", "x")),
+        ((4, 6, 8), {-1: slice(2, 7, 2)}, "2, :, 2:7:2", ("y", "x")),
         ((4, 6, 8), (1, 2), "1, 2, :", ("x",)),
         ((4, 1, 8), None, ":, 0, :", ("t", "x")),
         ((1, 1, 1), None, "0, :, :", ("y", "x")),
@@ -132,3 +132,20 @@ def test_colours(shape: Any, names: Any, pixels: bool, found: bool) -> None:
 def test_what_cannot_be_drawn(shape: Any, options: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         look(shape, **{"max_pixels": 100, **options})
+
+
+@pytest.mark.parametrize(
+    ("index", "told"),
+    [
+        (None, "20, ::5, ::6"),
+        ((8, 150, slice(0, 100)), "8, 150, 0:100"),
+        ((8, slice(5, 50, 3), slice(300, 100, -2)), "8, 5:50:3, 300:100:-2"),
+        ((8, slice(None), slice(None, None, -1)), "8, ::5, ::-6"),
+        ((-1, slice(-10, None), 3), "39, 290:300, 3"),
+        ((0, slice(None, None, 7), slice(100, None, -1)), "0, ::7, 100::-1"),
+        ((0, slice(10, 250)), "0, 10:250:4, ::6"),
+    ],
+)
+def test_a_part_of_an_axis_is_told_as_one(index: Any, told: str) -> None:
+    """A title that says `:` of the first 100 of 4000 is wrong."""
+    assert str(look((40, 300, 400), index, max_pixels=5000)) == told

@@ -117,6 +117,26 @@ def test_assignment_of_a_node_copies_it(version: int) -> None:
     assert snapshot(g.store, "src") == snapshot(g.store, "all")
 
 
+class Undotted(ndzarr.MemoryStore):
+    """A store that does not list all that it has, as the index pages of nginx."""
+
+    def list(self, prefix: str = "") -> list[str]:
+        return [key for key in super().list(prefix) if not key.rpartition("/")[2].startswith(".")]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_is_not_listed_whole_is_not_copied(dry_run: bool) -> None:
+    """It was copied without the documents, and what it should replace was deleted first."""
+    store, there = Undotted(), ndzarr.MemoryStore()
+    ndzarr.array([1, 2, 3], store=store, path="a", zarr_format=2)
+    ndzarr.array([4, 5], store=there, path="a")
+    before = snapshot(there)
+    for verb in (ndzarr.copy, ndzarr.move):
+        with pytest.raises(ndzarr.StoreError, match=r"its own document is there and not among 1 keys listed"):
+            verb(ndzarr.open(store, "r+", path="a"), there, path="a", if_exists="replace", dry_run=dry_run)
+    assert snapshot(there) == before
+
+
 def test_what_is_there_already(version: int) -> None:
     g = sample(version)
     h = ndzarr.create_group(zarr_format=version)

@@ -154,6 +154,13 @@ def test_options_are_checked(tmp_path: Path) -> None:
         resolve(tmp_path, "rb")
 
 
+def test_a_slip_in_a_call_is_told_as_one(tmp_path: Path) -> None:
+    """`chunk=` for `chunks=` goes to the store, which the caller may not have thought of."""
+    for target in (tmp_path / "a.zarr", MemoryStore()):
+        with pytest.raises(ArgumentError, match=r"'?chunk'?\W.*the call itself"):
+            ndzarr.create_array(target, shape=3, chunk=3)
+
+
 # ---- registering -----------------------------------------------------------------------------------------------------
 
 

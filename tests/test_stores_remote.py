@@ -17,7 +17,10 @@ import numpy as np
 import pytest
 
 from ndzarr._typing import ByteRange
-from ndzarr.api import create_array, create_group, open as open_node
+from ndzarr.api import copy, create_array, create_group, open as open_node
+from ndzarr.checking.check import check
+from ndzarr.comparing.diff import diff
+from ndzarr.conversion import convert
 from ndzarr.errors import ArgumentError, ReadOnlyError, StoreError
 from ndzarr.stores import remote as remote_module
 from ndzarr.stores.fault import FaultStore
@@ -233,6 +236,71 @@ def test_forbidden_is_not_missing(make: Any, nginx: Server) -> None:
             call("a")
         assert caught.value.key in ("a", "b")
         assert caught.value.tries == 1
+
+
+@pytest.mark.parametrize("make", BOTH)
+def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(make: Any, tmp_path: Path) -> None:
+    """fsspec's walk takes any OSError for an empty folder; a copy would miss chunks."""
+    for name in ("open/a", "private/b"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"1")
+
+    class Handler(SimpleHTTPRequestHandler):
+        def send_head(self) -> Any:
+            return self.send_error(403) if "private" in self.path else super().send_head()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path))) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        store = make(f"http://127.0.0.1:{server.server_address[1]}")
+        assert list(store.list("open/")) == ["open/a"]
+        assert list(store.list("nowhere/")) == []
+        for prefix in ("", "private/"):
+            with pytest.raises(StoreError, match=r"cannot list .*403"):
+                list(store.list(prefix))
+        server.shutdown()
+    with pytest.raises(StoreError, match="cannot list"):  # nobody is there
+        list(store.list())
+
+
+@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("make", BOTH)
+def test_a_server_without_index_pages_is_not_an_empty_one(make: Any, tmp_path: Path, status: int, zarr_format: int) -> None:
+    """Many say 404 of a folder. `convert` and `copy` go by what is listed: they made an array of fill values, and no array."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def list_directory(self, path: Any) -> None:
+            self.send_error(status)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    root = create_group(tmp_path / "x.zarr", zarr_format=zarr_format)
+    root.create_array("a", shape=(4,), chunks=(2,), dtype="i4")[:] = [1, 2, 3, 4]
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path))) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        store = make(f"http://127.0.0.1:{server.server_address[1]}/x.zarr")
+        z = open_node(store, path="a")
+        assert z[...].tolist() == [1, 2, 3, 4]
+        for call in (
+            lambda: list(store.list()),
+            lambda: list(store.list_dir()),
+            lambda: list(open_node(store)),
+            lambda: z.nbytes_stored,
+            lambda: copy(z, {}),
+            lambda: check(store),
+        ):
+            with pytest.raises(StoreError, match="cannot list"):
+                call()
+        assert "unknown" in z._repr_html_()
+        for changes in ({}, {"compressor": "zlib"}, {"chunks": (3,)}, {"chunks": (2,), "shards": (4,), "zarr_format": 3}):
+            assert convert(z, None, **changes)[...].tolist() == [1, 2, 3, 4]  # by asking for each
+        assert not diff(z, create_array(None, shape=(4,), chunks=(2,), dtype="i4", zarr_format=zarr_format)).same
+        if status == 404:
+            assert list(store.list("nowhere/")) == list(store.list_dir("nowhere/")) == []
+        server.shutdown()
 
 
 def test_a_bucket_that_is_not_there_is_not_a_missing_key(served: Place) -> None:

@@ -30,22 +30,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises SystemExit(2) for a command line that cannot be understood, and SystemExit(0) after `--help`, as argparse does.
     """
     _complete_streams()
-    given = make_parser().parse_args(arguments)
+    given = argparse.Namespace(command="", trouble=1)
     try:
+        try:
+            given = make_parser().parse_args(arguments)
+        except SystemExit:
+            sys.stdout.flush()  # what `--help` printed
+            raise
         with _surroundings(given):
             status = _run(given)
             sys.stdout.flush()
         return status
     except BrokenPipeError:
-        # Whoever read us (`| head`) has enough. Python would complain again when it flushes at exit.
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        _forget_output()  # whoever read us (`| head`) has enough
         return 1
     except (Exception, KeyboardInterrupt) as error:
         if _TRACEBACK in os.environ:
             raise
         print(one_line(error, given), file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _forget_output()
         return status_of(error, given)
+
+
+def _forget_output() -> None:
+    """What could not be written goes nowhere: Python would try again, and complain, when it flushes at exit."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _complete_streams() -> None:

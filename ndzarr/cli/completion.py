@@ -59,6 +59,9 @@ _ndzarr() {{
     for ((n = 1; n < COMP_CWORD; n++)); do
         [[ ${{COMP_WORDS[n]}} != -* ]] && command="${{COMP_WORDS[n]}}" && break
     done
+    # bash takes --flag=value apart.
+    if [[ $word == = ]]; then word=""
+    elif [[ $before == = ]]; then before="${{COMP_WORDS[COMP_CWORD-2]}}"; fi
     COMPREPLY=()
     if [[ -z $command ]]; then
         COMPREPLY=($(compgen -W "{" ".join([*commands(parser), *_flags(parser)])}" -- "$word"))
@@ -72,6 +75,7 @@ _ndzarr() {{
 {chr(10).join(cases)}
     esac
     [[ $word == -* || $command == completion ]] && COMPREPLY=($(compgen -W "$words" -- "$word")) && return
+    local IFS=$'\n'  # for names with spaces
     COMPREPLY=($(compgen -f -- "$word"))
 }}
 complete -o filenames -o bashdefault -F _ndzarr ndzarr
@@ -90,7 +94,10 @@ def _zsh() -> str:
         for action in _options(command):
             said = (action.help or "").replace("[", "(").replace("]", ")").replace(":", " -")
             takes = "" if action.nargs == 0 else f":{(action.metavar or action.dest)}:" + _zsh_values(action)
-            specs += [_quoted(f"{flag}[{said}]{takes}") for flag in action.option_strings]
+            often = "*" if isinstance(action.default, list) else ""
+            for flag in action.option_strings:
+                either = "=" if takes and flag.startswith("--") else ""  # the value after a space, or after "="
+                specs.append(_quoted(f"{often}{flag}{either}[{said}]{takes}"))
         for action in command._actions:
             if not action.option_strings:
                 optional = "::" if action.nargs == "?" else ":"
@@ -103,7 +110,7 @@ def _zsh() -> str:
 _ndzarr() {{
     local -a known=({known})
     if (( CURRENT == 2 )); then
-        _describe command known
+        if [[ $words[2] == -* ]]; then compadd -- {" ".join(_flags(parser))}; else _describe command known; fi
         return
     fi
     local command=$words[2]
@@ -113,6 +120,7 @@ _ndzarr() {{
 {chr(10).join(lines)}
     esac
 }}
+(( $+functions[compdef] )) || {{ autoload -Uz compinit && compinit }}
 compdef _ndzarr ndzarr
 """
 
@@ -125,18 +133,23 @@ def _fish() -> str:
     parser = make_parser()
     found = commands(parser)
     lines = ["# fish completion for ndzarr: ndzarr completion fish | source"]
+    for action in _options(parser):
+        lines.append(f"complete -c ndzarr -n __fish_use_subcommand {_fish_flags(action)} -d {_fish_quoted(action.help or '')}")
     for name, (command, help) in found.items():
         lines.append(f"complete -c ndzarr -n __fish_use_subcommand -f -a {name} -d {_fish_quoted(help)}")
         inside = f"-n '__fish_seen_subcommand_from {name}'"
         if choices := _choices(command).get(""):
             lines.append(f"complete -c ndzarr {inside} -f -a {_fish_quoted(' '.join(choices))}")
         for action in _options(command):
-            flags = " ".join(f"-l {f[2:]}" if f.startswith("--") else f"-s {f[1:]}" for f in action.option_strings)
             takes = "" if action.nargs == 0 else " -r"
             if action.choices is not None:
                 takes += f" -f -a {_fish_quoted(' '.join(str(choice) for choice in action.choices))}"
-            lines.append(f"complete -c ndzarr {inside} {flags}{takes} -d {_fish_quoted(action.help or '')}")
+            lines.append(f"complete -c ndzarr {inside} {_fish_flags(action)}{takes} -d {_fish_quoted(action.help or '')}")
     return "\n".join(lines) + "\n"
+
+
+def _fish_flags(action: argparse.Action) -> str:
+    return " ".join(f"-l {flag[2:]}" if flag.startswith("--") else f"-s {flag[1:]}" for flag in action.option_strings)
 
 
 def _fish_quoted(text: str) -> str:

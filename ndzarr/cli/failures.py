@@ -35,7 +35,7 @@ def _said(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, (NdzarrError, UsageError)):
-        return str(error)
+        return str(error).replace("if_exists='replace'", "--if-exists replace").replace("overwrite=True", "--overwrite")
     if isinstance(error, ImportError):
         return f"{error.name or error} is not installed; install it: pip install {error.name or 'it'}"
     if isinstance(error, MemoryError):
@@ -52,9 +52,11 @@ def _advice(error: BaseException, given: argparse.Namespace) -> str:
     store = vars(given).get("store")
     if isinstance(error, NodeNotFoundError) and store is not None and vars(given).get("node"):
         return f"; `ndzarr ls -r {named(store, error.store)}` lists what is there"
-    if isinstance(error, NodeExistsError) and given.command in ("create", "convert", "rechunk", "compress"):
+    if isinstance(error, NodeExistsError) and "overwrite" in vars(given) and "overwrite=True" not in str(error):
         return "; --overwrite replaces it"
     if isinstance(error, (CorruptChunkError, MetadataError)) and given.command != "check" and store is not None:
+        if error.store is None and error.path is None and error.key is None:
+            return ""  # of a trace, which lies elsewhere
         # Of two stores that a command takes it may be the other one.
         where = error.store or "STORE" if "target" in vars(given) else named(store, error.store)
         return f"; `ndzarr check {where}` says what else is damaged"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from typing import Any
 
 from ndzarr import display
-from ndzarr.cli.output import Style, finite, print_rows
+from ndzarr.cli.output import Style, finite, json_text, print_rows
 from ndzarr.cli.values import plain
 from ndzarr.errors import MetadataError, StoreError
 from ndzarr.group import Group
@@ -75,6 +76,11 @@ def stored_rows(z: ZArray) -> list[tuple[str, str]]:
         ("stored".ljust(10), display.format_nbytes(nbytes) + ratio),
         ("written".ljust(10), f"{count} of {z._engine.layout.objects.nchunks} {what}"),
     ]
+
+
+def told(node: ZArray | Group, given: argparse.Namespace) -> str:
+    """What was made, as `--json` or in a line: to be printed when the store is closed, and an archive is written."""
+    return json_text(document(node)) if given.json else line(node)
 
 
 def line(node: ZArray | Group) -> str:

@@ -42,8 +42,8 @@ def create(given: argparse.Namespace) -> int:
         if wrong:
             raise UsageError(f"--{wrong[0].replace('_', '-')} is for arrays; leave it or --group out")
         with opened_store(given.store, "a", given.option) as store:
-            group = api.create_group(store, path=given.node, **how)
-            print_json(header.document(group)) if given.json else print(header.line(group))
+            told = header.told(api.create_group(store, path=given.node, **how), given)
+        print(told)  # an archive is written when its store is closed
         return 0
     if given.data is None and given.shape is None:
         raise UsageError(
@@ -73,7 +73,8 @@ def create(given: argparse.Namespace) -> int:
                     with suppress(NdzarrError):  # half of the values are worse than none
                         api.delete(store, given.node)
                     raise
-            print_json(header.document(z)) if given.json else print(header.line(z))
+            told = header.told(z, given)
+    print(told)
     return 0
 
 
@@ -117,10 +118,9 @@ def append(given: argparse.Namespace) -> int:
                 whole = _read(file, order, dtype, name)
                 z.append(whole.T if fortran else whole, axis)
                 told(whole.nbytes)
-        if given.json:
-            print_json({"store": store.url, "path": z.path, "shape": list(z.shape), "axis": axis, "added": shape[axis]})
-        else:
-            print(header.line(z))
+        found = {"store": store.url, "path": z.path, "shape": list(z.shape), "axis": axis, "added": shape[axis]}
+        line = header.line(z)
+    print_json(found) if given.json else print(line)
     return 0
 
 

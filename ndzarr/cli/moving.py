@@ -76,7 +76,8 @@ def convert(given: argparse.Namespace) -> int:
             progress=shows_progress(given),
             **_changes(given),
         )
-        report(made, given)
+        told = header.told(made, given)
+    print(told)
     return 0
 
 
@@ -98,7 +99,8 @@ def rechunk(given: argparse.Namespace) -> int:
             progress=shows_progress(given),
             **changes,
         )
-        report(made, given)
+        told = header.told(made, given)
+    print(told)
     return 0
 
 
@@ -115,11 +117,12 @@ def compress(given: argparse.Namespace) -> int:
             overwrite=given.overwrite,
             progress=shows_progress(given),
         )
-        report(made, given)
-        if not given.json:
-            record: Any = made.attrs["ndzarr_compression"]
-            measured = ", ".join(f"{name} {value}" for name, value in record["measured"].items())
-            print(f"{format_nbytes(record['nbytes'])} stored as {format_nbytes(record['nbytes_stored'])}; measured: {measured}")
+        told = header.told(made, given)
+        record: Any = made.attrs["ndzarr_compression"]
+    print(told)
+    if not given.json:
+        measured = ", ".join(f"{name} {value}" for name, value in record["measured"].items())
+        print(f"{format_nbytes(record['nbytes'])} stored as {format_nbytes(record['nbytes_stored'])}; measured: {measured}")
     return 0
 
 
@@ -134,21 +137,12 @@ def _an_array(node: ZArray | Group) -> ZArray:
     return node
 
 
-def report(made: ZArray | Group, given: argparse.Namespace) -> None:
-    """Say what was made."""
-    if given.json:
-        print_json(header.document(made))
-    else:
-        print(header.line(made))
-
-
 def consolidate(given: argparse.Namespace) -> int:
     """All documents under a group in one."""
     with opened_store(given.store, "r+", given.option) as store:
         group = api.consolidate(store, path=given.node, progress=shows_progress(given))
         count = sum(1 for _ in group.metadata_of_members(None))
-        if given.json:
-            print_json({"store": store.url, "path": group.path, "zarr_format": group.zarr_format, "members": count})
-        else:
-            print(f"consolidated {_of(count, 'member')} of {header.line(group)}")
+        found = {"store": store.url, "path": group.path, "zarr_format": group.zarr_format, "members": count}
+        line = f"consolidated {_of(count, 'member')} of {header.line(group)}"
+    print_json(found) if given.json else print(line)
     return 0

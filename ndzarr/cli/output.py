@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
-from unicodedata import category
+from unicodedata import category, east_asian_width
 
 #: Select Graphic Rendition: what ECMA-48 calls each look.
 _CODES = {"bold": "1", "dim": "2", "red": "31", "blue": "1;34", "cyan": "36"}
@@ -31,9 +31,14 @@ def shows_progress(given: argparse.Namespace) -> bool:
     return not given.quiet and sys.stderr.isatty()
 
 
+def json_text(document: Any) -> str:
+    """One document."""
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+
+
 def print_json(document: Any) -> None:
-    """One document, on standard output."""
-    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+    """The same, on standard output."""
+    print(json_text(document))
 
 
 def finite(thing: Any) -> Any:
@@ -58,13 +63,24 @@ def shown(text: str) -> str:
     return "".join([c if c in "\n\t" or category(c)[0] != "C" else ascii(c)[1:-1] for c in text])
 
 
+def width_of(text: str) -> int:
+    """How many columns of a terminal a line of text takes (Unicode Standard Annex 11).
+
+    >>> width_of("Zu\u0308rich"), width_of("\u6c17\u6e29")
+    (6, 4)
+    """
+    if text.isascii():
+        return len(text)
+    return sum([0 if category(c) in ("Mn", "Me", "Cf") else 2 if east_asian_width(c) in "WF" else 1 for c in text])
+
+
 def print_rows(rows: Iterable[tuple[str, str]], style: Style, indent: str = "") -> None:
     """Names and values, below each other; a longer value goes on below itself."""
     rows = [(shown(name).replace("\n", "\\n"), value) for name, value in rows]
-    width = max([len(name) for name, _ in rows], default=0)
+    width = max([width_of(name) for name, _ in rows], default=0)
     for name, value in rows:
         first, *rest = shown(value).splitlines() or [""]
-        print(f"{indent}{style('cyan', name)}{' ' * (width - len(name))}  {first}".rstrip())
+        print(f"{indent}{style('cyan', name)}{' ' * (width - width_of(name))}  {first}".rstrip())
         for line in rest:
             print(f"{indent}{' ' * width}  {line}".rstrip())
 
@@ -72,10 +88,10 @@ def print_rows(rows: Iterable[tuple[str, str]], style: Style, indent: str = "") 
 def print_columns(lines: Sequence[Sequence[str]], looks: Sequence[str | None], style: Style) -> None:
     """Lines of cells in columns, each in its look."""
     lines = [[shown(cell) for cell in line] for line in lines]
-    widths = [max([len(cell) for cell in column], default=0) for column in zip(*lines, strict=True)]
+    widths = [max([width_of(cell) for cell in column], default=0) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = [
-            (cell if look is None else style(look, cell)) + " " * (width - len(cell))
+            (cell if look is None else style(look, cell)) + " " * (width - width_of(cell))
             for cell, width, look in zip(line, widths, looks, strict=True)
         ]
         print("  ".join(cells).rstrip())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -19,7 +20,26 @@ _BENCH_S = 2.0
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that says what is wrong in one line."""
+    """An ArgumentParser that says what is wrong in one line, and takes options anywhere: `info STORE --json NODE` too."""
+
+    def __init__(self, *rest: Any, **more: Any) -> None:
+        super().__init__(*rest, **more)
+        # What is a value and no option, though it begins with "-": "-1.5e3", "-inf" and "-2:" too.
+        self._negative_number_matcher = re.compile(r"-(\.?\d|inf)", re.IGNORECASE)
+        self._within = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Those of a command may be in any order; by itself argparse takes no NODE that an option keeps from its STORE."""
+        if self._within or self._subparsers is not None:
+            return super().parse_known_args(args, namespace)
+        self._within = True  # before Python 3.12 the other method calls this one
+        try:
+            found, unknown = self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._within = False
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         """End with status 2."""

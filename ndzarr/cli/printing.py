@@ -15,7 +15,7 @@ from ndzarr.cli import arguments, header, values
 from ndzarr.cli.failures import UsageError
 from ndzarr.cli.output import Style, print_json, print_rows
 from ndzarr.cli.places import opened, opened_array
-from ndzarr.errors import ArgumentError
+from ndzarr.errors import ArgumentError, NdzarrError
 from ndzarr.group import Group
 from ndzarr.zarray import ZArray
 
@@ -100,8 +100,10 @@ def _print_json(z: ZArray, index: Any) -> None:
     """The header and the values as one document; the values piece by piece."""
     view = z.lazy[index]
     about = {"path": z.path, **header.member(z), "index": arguments.spelled(index)}
-    print(json.dumps(about, ensure_ascii=False, allow_nan=False)[:-1], end=', "data": ')
-    for piece in values.json_pieces(view.shape, values.flat(view)):
+    pieces = values.json_pieces(view.shape, values.flat(view))
+    first = next(pieces)  # what cannot be read is told before anything is printed, where it is of the first piece
+    print(json.dumps(about, ensure_ascii=False, allow_nan=False)[:-1], end=f', "data": {first}')
+    for piece in pieces:
         print(piece, end="")
     print("}")
 
@@ -122,7 +124,7 @@ def explain(given: argparse.Namespace) -> int:
         if given.function is None:
             told = z.explain(... if text is None else _index(text))
         else:
-            told = z.explain(_reduction(given.function), **({} if given.axis is None else {"axis": given.axis}))
+            told = _explained(z, given.function, {} if given.axis is None else {"axis": given.axis})
         if given.json:
             found = {"amplification": round(told.amplification, 3), **asdict(told)}
             what = {"function": given.function} if given.function else {"index": text or "[...]"}
@@ -130,6 +132,20 @@ def explain(given: argparse.Namespace) -> int:
         else:
             print(told)
     return 0
+
+
+def _explained(z: ZArray, name: str, axis: dict[str, int]) -> Any:
+    function = _reduction(name)
+    try:
+        return z.explain(function, **axis)
+    except NdzarrError:
+        raise
+    except (
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as error:  # what NumPy says of an axis, and of arguments that a command line cannot give
+        raise ArgumentError(f"cannot explain {name} of {z.path or '/'!r}: {error}", found=name) from error
 
 
 def _index(text: str) -> Any:

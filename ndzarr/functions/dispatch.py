@@ -106,7 +106,7 @@ def reads(function: Callable[..., Any], operand: Any, args: tuple[Any, ...], kwa
     entry = _entry(function)
     unread = Unread(operand)  # many functions are no reductions, and would write
     plan = None
-    with suppress(UnreadError):
+    with suppress(UnreadError, UnstreamedError):
         if isinstance(ufunc, np.ufunc) and function.__name__ == "reduce":
             from ndzarr.functions.folds import reduce
 

@@ -32,6 +32,10 @@ _CREATES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
 _SUFFIXES = frozenset({"s3", "s3a", "gs", "gcs", "http", "https"})
 _LARGE = 1 << 26
 _HTTP = frozenset({"http", "https"})
+#: One of these is where an array or a group is.
+_NODES = ("zarr.json", ".zarray", ".zgroup")
+#: Where fsspec's own `find` is, which file systems without a faster one inherit.
+_WALKS = frozenset({"fsspec.spec", "fsspec.asyn"})
 
 
 class FsspecStore(Store):
@@ -250,16 +254,38 @@ class FsspecStore(Store):
         check_prefix(prefix)
         folder = prefix[: prefix.rfind("/") + 1]
         names = self._run(self._tried("list", prefix, partial(self._find, folder)))
+        if names is None:
+            self._must_be_absent(folder)
         return [key for key in names or () if key.startswith(prefix) and is_key(key)]
 
-    async def _find(self, folder: str) -> list_[Key]:
+    async def _find(self, folder: str) -> list_[Key] | None:
         self._opened.must_list()
-        names = await self._call("find", self._opened.path(folder.removesuffix("/")))
-        return list_(dict.fromkeys(key for name in names if (key := self._opened.key(name)) is not None))
+        missing: list_[Exception] = []
+
+        def noted(error: Exception) -> None:
+            if not (isinstance(error, _ABSENT) and self._says_missing(error)):
+                raise error
+            missing.append(error)
+
+        # By itself fsspec's walk takes a folder that cannot be listed for an empty one; file systems with a `find` of their own
+        # raise, and know no `on_error`.
+        find = getattr(self._opened.fs, "_find" if self._opened.fs.async_impl else "find")
+        options = {"on_error": noted} if getattr(find, "__module__", "") in _WALKS else {}
+        names = await self._call("find", self._opened.path(folder.removesuffix("/")), **options)
+        found = list_(dict.fromkeys(key for name in names if (key := self._opened.key(name)) is not None))
+        return None if missing and not found else found
+
+    def _must_be_absent(self, folder: str) -> None:
+        """StoreError where a web server says 404 of a folder because it lists none: a node of Zarr's is in it all the same."""
+        for key in [folder + name for name in _NODES] if self._protocol in _HTTP else ():
+            if self.exists(key):
+                raise self._failed("list", folder, OSError(f"{key!r} is there, and the server has no index page beside it"))
 
     def list_dir(self, prefix: str = "") -> Iterable[str]:
         check_folder(prefix)
         names = self._run(self._tried("list", prefix, partial(self._entries, prefix)))
+        if names is None:
+            self._must_be_absent(prefix)
         return [name for name in names or () if is_key(prefix + name.removesuffix("/"))]
 
     async def _entries(self, prefix: str) -> list_[str]:

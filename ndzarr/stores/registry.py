@@ -158,7 +158,11 @@ def resolve(target: Any, mode: str = "r", **options: Any) -> Store:
         raise ArgumentError(f"mode is {mode!r}, expected one of {', '.join(_ZIP_MODES)}", field="mode", found=mode)
     if isinstance(target, Store):
         if options:
-            raise ArgumentError(f"{', '.join(options)}: options of a store make no sense with one that is open", found=target)
+            raise ArgumentError(
+                f"{', '.join(options)}: what the call itself has no argument for is an option of a store, and makes no sense "
+                "with one that is open",
+                found=target,
+            )
         target.settle()
         return target
     if target is None:
@@ -220,6 +224,9 @@ def _make(cls: type[Store], factory: Callable[..., Any], arguments: tuple[Any, .
             try:
                 inspect.signature(function).bind_partial(*given, **options)
             except TypeError as reason:
-                raise ArgumentError(f"cannot make a {cls.__name__}: {reason}", found=options) from error
+                raise ArgumentError(
+                    f"cannot make a {cls.__name__}: {reason} (arguments that the call itself does not have go to the store)",
+                    found=options,
+                ) from error
         raise
     return store

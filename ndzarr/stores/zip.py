@@ -67,6 +67,7 @@ class ZipStore(Store):
     transactional = True
     _lock: Any  # see own_lock
     _dirty = False  # for __del__, of a store too that __init__ refused to make
+    _refused = False  # whether the last `close` raised
 
     def __init__(self, path: str | os.PathLike[str], mode: str = "r") -> None:
         if mode not in _MODES:
@@ -379,12 +380,19 @@ class ZipStore(Store):
 
     def close(self) -> None:
         """Flush. The store may be used again afterwards; what is changed then wants another close."""
+        self._refused = True
         self.flush()
+        self._refused = False
 
     def __del__(self) -> None:
-        if self._dirty and self._pid == os.getpid():
-            self.flush()
-            warnings.warn(f"{self!r} was not closed; its changes were written late", ResourceWarning, source=self, stacklevel=2)
+        if not self._dirty or self._pid != os.getpid():
+            return
+        if self._refused:  # `close` has said why; maybe it works now
+            with suppress(StoreError):
+                self.flush()
+            return
+        self.flush()
+        warnings.warn(f"{self!r} was not closed; its changes were written late", ResourceWarning, source=self, stacklevel=2)
 
 
 @dataclass(frozen=True, slots=True)
