@@ -12,7 +12,7 @@ from ndzarr import config, hierarchy, nodes, treeview
 from ndzarr._typing import Json, NDArray
 from ndzarr.chunkcache import cache_of
 from ndzarr.chunking import Access
-from ndzarr.creation import ARRAY_KEYWORDS, new_array, new_group
+from ndzarr.creation import ARRAY_KEYWORDS, new_array, new_group, values_of
 from ndzarr.dtypes.argument import dtype_argument
 from ndzarr.errors import ArgumentError, NodeNotFoundError
 from ndzarr.formats.newarray import arguments_of
@@ -25,7 +25,7 @@ from ndzarr.sources import check_unread
 from ndzarr.stores.base import Store
 from ndzarr.stores.foreign import located
 from ndzarr.stores.registry import resolve
-from ndzarr.streaming import pieces
+from ndzarr.streaming import pieces, read
 from ndzarr.zarray import ZArray
 
 Mode: TypeAlias = Literal["r", "r+", "a", "w", "w-"]
@@ -39,8 +39,9 @@ _CREATE = ARRAY_KEYWORDS | {"overwrite"}
 def create_array(
     store: Any = None,
     *,
-    shape: Any,
+    shape: Any = None,
     dtype: Any = None,
+    data: Any = None,
     chunks: Any = "auto",
     shards: Any = None,
     access: Access | None = None,
@@ -63,6 +64,7 @@ def create_array(
 
     store: a path (one that ends in ".zip" is a zip archive), a URL, a Store, any mutable mapping of str to bytes, a store
     of zarr-python 3; None is a new MemoryStore. zarr_format: 2 or 3; None is that of the nearest group above, else 3.
+    data: what it is to hold, which also says of which shape and dtype it is where these are not given.
 
     chunks: "auto" (about 1 MiB decoded), a size such as "16MiB" (at most that), an int or a sequence; -1 takes a whole axis.
     shards (format 3): None, or likewise the lengths of what lies under one key, multiples of the chunk lengths; "auto" is about
@@ -90,7 +92,13 @@ def create_array(
     >>> z[5, 5]
     np.float32(nan)
     """
-    return new_array(
+    if data is None and shape is None:
+        raise ArgumentError("create_array needs shape=, or data= to take it from", field="shape")
+    values = None
+    if data is not None:
+        values, dtype = values_of(data, dtype, gone=overwrite)
+        shape = values.shape if shape is None else shape
+    z = new_array(
         resolve(store, "a", **store_options),
         normalize_path(path),
         shape=shape,
@@ -111,6 +119,9 @@ def create_array(
         allow_pickle=allow_pickle,
         chunk_cache=chunk_cache,
     )
+    if values is not None:
+        z[...] = values
+    return z
 
 
 create = create_array
@@ -300,21 +311,16 @@ def _check_mode(mode: str) -> None:
 def array(data: Any, *, store: Any = None, dtype: Any = None, **create: Any) -> ZArray:
     """A new array holding a copy of `data`; keywords as for `create_array`.
 
+    Data that are stored are not loaded whole, unless they may be what `overwrite` is about to delete.
+
     >>> import ndzarr
     >>> ndzarr.array([[1, 2], [3, 4]], dtype="i2")[:, 1]
     array([2, 4], dtype=int16)
     """
-    values = np.asarray(data, None if dtype is None else dtype_argument(dtype))
-    z = _shaped(data, values, store=store, **create)
-    z[...] = values
-    return z
-
-
-def _shaped(data: Any, values: NDArray, **create: Any) -> ZArray:
-    """A new array to hold `values`, stored as `data` is where that is a ZArray."""
-    if isinstance(data, ZArray):
-        create = {k: v for k, v in _like(data, create).items() if k not in ("dtype", "shape")}
-    return create_array(shape=values.shape, dtype=values.dtype, **create)
+    if isinstance(data, ZArray):  # stored as that is
+        given = create.get("shape")
+        create = {**_like(data, create), "shape": given}
+    return create_array(store, data=np.asarray(None) if data is None else data, **{**create, "dtype": dtype})
 
 
 def empty(shape: Any, *, dtype: Any = None, store: Any = None, **create: Any) -> ZArray:
@@ -420,24 +426,31 @@ def save(store: Any, *arrays: Any, progress: Any = None, **named: Any) -> None:
             new_group(opened, "", overwrite=True)
             everything = {**{f"arr_{n}": a for n, a in enumerate(arrays)}, **named}
         # The sum is wanted before the first is written; without it no array is looked at before its turn.
-        total = sum([np.asarray(data).nbytes for data in everything.values()]) if is_wanted(progress) else 0
+        total = sum([values_of(data)[0].nbytes for data in everything.values()]) if is_wanted(progress) else 0
         with meter(progress, total, "save") as told:
             for name, data in everything.items():
-                _save(data, told if is_wanted(progress) else None, store=opened, path=name, overwrite=not name)
+                _save(data, told if is_wanted(progress) else None, opened, name)
     finally:
         if opened is not store:
             opened.close()
 
 
-def _save(data: Any, told: Callable[[int], None] | None, **create: Any) -> None:
+def _save(data: Any, told: Callable[[int], None] | None, store: Store, name: str) -> None:
+    gone = False
+    try:
+        check_unread(data, store, name)
+    except ArgumentError:
+        gone = True  # replaced by itself: that is held in memory meanwhile
+    values, kind = values_of(data, gone=gone)
+    how = _like(data, {}) if isinstance(data, ZArray) else {}
+    z = create_array(store, **{**how, "shape": values.shape, "dtype": kind}, path=name, overwrite=not name)
     if told is None:
-        array(data, **create)
+        z[...] = values
         return
-    values = np.asarray(data)
-    z = _shaped(data, values, **create)
-    for box in pieces(z).boxes():
-        z[box] = values[box]
-        told(values[box].nbytes)
+    for box in pieces(z, config.current().working_memory).boxes():
+        block = np.asarray(read(values, box))
+        z[box] = block
+        told(block.nbytes)
 
 
 def load(store: Any, *, path: str = "", **store_options: Any) -> NDArray | dict[str, Any]:

@@ -7,6 +7,8 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ndzarr import nodes
 from ndzarr._typing import DType, Json, Shape
 from ndzarr.chunkcache import ChunkCache, cache_of
@@ -20,6 +22,7 @@ from ndzarr.grid import TARGET_NBYTES, Edges
 from ndzarr.metadata import ArrayMeta, GroupMeta, shape_argument
 from ndzarr.sizes import nbytes_of
 from ndzarr.stores.base import Store
+from ndzarr.streaming import is_operand
 from ndzarr.zarray import ZArray
 
 #: What `shards="auto"` aims at for one decoded shard, in bytes: few objects, and each can still be rewritten in memory.
@@ -38,6 +41,18 @@ def new_array(store: Store, path: str, *, overwrite: bool = False, **create: Any
     array = planned_array(store, path, **create)
     put_node(store, path, array._meta, overwrite=overwrite)
     return array
+
+
+def values_of(data: Any, dtype: Any = None, *, gone: bool = False) -> tuple[Any, DType]:
+    """What a new array is to hold, and its dtype: what is stored as it is, to be read block by block, all else in memory.
+
+    gone: whether what is stored may be deleted before it is read.
+    """
+    kind = None if dtype is None else dtype_argument(dtype)
+    if is_operand(data) and not gone and not data.dtype.hasobject and data.dtype.kind != "T":
+        return data, data.dtype if kind is None else kind
+    values = np.asarray(data, kind)
+    return values, values.dtype
 
 
 def planned_array(

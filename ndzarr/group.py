@@ -10,8 +10,7 @@ import numpy as np
 
 from ndzarr import config, display, hierarchy, nodes, treeview
 from ndzarr.chunkcache import ChunkCache, cache_of
-from ndzarr.creation import new_array
-from ndzarr.dtypes.argument import dtype_argument
+from ndzarr.creation import new_array, values_of
 from ndzarr.errors import ArgumentError, DamagedNodeWarning, MetadataError, NodeNotFoundError
 from ndzarr.formats.consolidated import Consolidated
 from ndzarr.keys import join, normalize_path
@@ -295,9 +294,8 @@ class Group(Node, MutableMapping[str, Any]):
         create.setdefault("chunk_cache", self._chunk_cache)
         if data is None:
             return new_array(self._store, path, **create)
-        dtype = create.pop("dtype", None)
-        values = np.asarray(data, None if dtype is None else dtype_argument(dtype))
-        z = new_array(self._store, path, **{"shape": values.shape, "dtype": values.dtype, **create})
+        values, dtype = values_of(data, create.pop("dtype", None), gone=bool(create.get("overwrite")))
+        z = new_array(self._store, path, **{"shape": values.shape, "dtype": dtype, **create})
         z[...] = values
         return z
 

@@ -22,6 +22,7 @@ from ndzarr.memory import check_result, room
 from ndzarr.operand import Borders
 from ndzarr.selection import LateSelectionError, Selection, select
 from ndzarr.stores.base import Store
+from ndzarr.streaming import goes_by_blocks
 from ndzarr.transform import Affine, Table, Transform
 
 
@@ -386,6 +387,10 @@ class LazyView(DuckArray):
         if isinstance(value, LazyView) and value._is(self._with(self._transform.indexed(selection))):
             return  # what Python does after `view[index] += 1`, which has written already
         dtype = self._dtype
+        if goes_by_blocks(value, selection, dtype):
+            place: Any = self._with(self._transform.indexed(selection))
+            np.copyto(place, value, casting="unsafe")
+            return
         array = cast(value, dtype, selection, selection.shape)
         nested = not isinstance(value, np.ndarray) and dtype.kind in "OT"
         selection, array = spread(array, selection, (), nested=nested)

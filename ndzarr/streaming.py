@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ndzarr import config
-from ndzarr._typing import Box, Coords, NDArray, Shape
+from ndzarr._typing import Box, Coords, DType, NDArray, Shape
 from ndzarr.crew import THREADS_FROM_NS, processors, share
 from ndzarr.operand import Borders, Operand
 from ndzarr.progress import meter
+from ndzarr.selection import Selection
 
 Task = TypeVar("Task")
 
@@ -67,6 +68,18 @@ def is_operand(thing: Any) -> bool:
     """Whether `thing` is an array that is read a box at a time."""
     # By one attribute: `isinstance` of a Protocol looks at all of them.
     return hasattr(type(thing), "read_box")
+
+
+def goes_by_blocks(value: Any, selection: Selection, dtype: DType) -> bool:
+    """Whether `value`, assigned to what `selection` selects of an array of this dtype, is copied a block at a time: a stored
+    array of the same shape that would take more than `options(working_memory=)`, to a place made of slices."""
+    return (
+        is_operand(value)
+        and value.nbytes > config.current().working_memory
+        and value.shape == selection.shape
+        and not (selection.fancy or selection.mask)
+        and np.can_cast(value.dtype, dtype, "unsafe")
+    )
 
 
 def shape_of(thing: Any) -> Shape:

@@ -42,6 +42,7 @@ from ndzarr.selection import (
     select,
 )
 from ndzarr.stores.base import Store
+from ndzarr.streaming import goes_by_blocks
 
 #: Up to this many chunk lengths are listed one by one.
 _MAX_LISTED = 10_000_000
@@ -221,7 +222,8 @@ class ZArray(Node, DuckArray, KnowingArray):
     def __setitem__(self, index: Any, value: Any) -> None:
         """What `a[index] = value` does to a NumPy array: cast, broadcast, the last of repeated indices stays.
 
-        Each chunk is replaced whole, under its lock; see `Engine.write` for what an exception leaves behind.
+        Each chunk is replaced whole, under its lock; see `Engine.write` for what an exception leaves behind. A value that is
+        stored, and larger than `options(working_memory=)`, is read and written a block at a time where the index is of slices.
         """
         self._check_writable()
         engine = self._engine
@@ -232,6 +234,10 @@ class ZArray(Node, DuckArray, KnowingArray):
         except LateSelectionError:
             check_value(value, meta.dtype, index, meta.shape)
             raise
+        if fields is None and goes_by_blocks(value, selection, meta.dtype):
+            place: Any = self.lazy[index]
+            np.copyto(place, value, casting="unsafe")
+            return
         if fields is None or isinstance(fields, str):
             self._write(engine, selection, value, fields)
             return

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import settings
 
 from ndzarr import creation
 from tests.servers.fixtures import (  # noqa: F401  # pytest finds hooks and fixtures by their names here
@@ -18,6 +19,10 @@ from tests.servers.fixtures import (  # noqa: F401  # pytest finds hooks and fix
     pytest_configure_node,
     versitygw,
 )
+
+# Of whatever profile is in force: a busy machine is no failure.
+settings.register_profile("unhurried", parent=settings.get_profile(settings.get_current_profile_name()), deadline=None)
+settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
