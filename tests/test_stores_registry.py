@@ -354,3 +354,15 @@ def test_a_variable_that_names_nothing(target: str, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ArgumentError, match="cannot load plug-in"):
         resolve("plugged://x")
     assert type(resolve("memory://test_still_there")) is MemoryStore
+
+
+def test_what_is_open_is_no_store() -> None:
+    """A group is a mapping, and none of bytes."""
+    group = ndzarr.create_group({})
+    array = group.create_array("x/a", data=[1, 2])
+    for call in (ndzarr.open, ndzarr.consolidate, ndzarr.load, lambda store: ndzarr.create_array(store, shape=3, path="b")):
+        with pytest.raises(ndzarr.ArgumentError, match="is open: use its own methods, or pass its .store and path=''"):
+            call(group)
+        with pytest.raises(ndzarr.ArgumentError, match="path='x/a'"):
+            call(array)
+    assert sorted(group) == ["x"]

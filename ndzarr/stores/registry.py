@@ -167,6 +167,12 @@ def resolve(target: Any, mode: str = "r", **options: Any) -> Store:
         return target
     if target is None:
         return _make(MemoryStore, MemoryStore, (), options)
+    if isinstance(getattr(target, "store", None), Store):  # an array or a group; which is a mapping, and not of bytes
+        raise ArgumentError(
+            f"expected a store, found {target!r}, which is open: use its own methods, or pass its .store and "
+            f"path={target.path!r}",
+            found=target,
+        )
     if isinstance(target, Mapping):  # an empty one too
         return _make(MappingStore, MappingStore, (target,), options)
     if is_zarr_store(target):
