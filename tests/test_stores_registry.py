@@ -361,7 +361,7 @@ def test_what_is_open_is_no_store() -> None:
     group = ndzarr.create_group({})
     array = group.create_array("x/a", data=[1, 2])
     for call in (ndzarr.open, ndzarr.consolidate, ndzarr.load, lambda store: ndzarr.create_array(store, shape=3, path="b")):
-        with pytest.raises(ndzarr.ArgumentError, match="is open: use its own methods, or pass its .store and path=''"):
+        with pytest.raises(ndzarr.ArgumentError, match="is open: use its own methods"):
             call(group)
         with pytest.raises(ndzarr.ArgumentError, match="path='x/a'"):
             call(array)
