@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -139,14 +141,54 @@ def store_blocks(x: Any, target: ZArray, align: Align, compute: bool, progress: 
         )
     blocks = x if plan.aligned else x.rechunk(aligned_blocks(target, x.chunks))
     meta = np.empty((0,) * x.ndim, bool)
-    written = blocks.astype(target.dtype).map_blocks(write_block, Boxed(target), dtype=bool, meta=meta)
+    gate = _Gate()
+    written = blocks.astype(target.dtype).map_blocks(_write_block, Boxed(target), gate, dtype=bool, meta=meta)
     if not compute:
         from dask import delayed
 
         return delayed(_stored)(target, written.to_delayed().ravel().tolist())
     check_reachable(target, written)
-    compute_blocks(written.to_delayed().ravel().tolist(), progress, "write")
+    try:
+        compute_blocks(written.to_delayed().ravel().tolist(), progress, "write")
+    except BaseException:
+        gate.shut()
+        raise
     return target
+
+
+class _Gate:
+    """Lets writes of this process through until it is shut: threads of dask's go on with what they have begun after Ctrl-C,
+    and with what was given to them (promise P17). Pickles as one that is never shut."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._open = True
+
+    def __enter__(self) -> None:
+        with self._changed:
+            if not self._open:
+                raise CancelledError("the write that this block belongs to was given up")
+            self._inside += 1
+
+    def __exit__(self, *exc: object) -> None:
+        with self._changed:
+            self._inside -= 1
+            self._changed.notify_all()
+
+    def shut(self) -> None:
+        """Let no more through, and wait for those that are inside."""
+        with self._changed:
+            self._open = False
+            self._changed.wait_for(lambda: not self._inside)
+
+    def __reduce__(self) -> tuple[type[_Gate], tuple[()]]:
+        return _Gate, ()
+
+
+def _write_block(block: NDArray, target: Boxed, gate: _Gate, block_info: Any = None) -> NDArray:
+    with gate:
+        return write_block(block, target, block_info)
 
 
 def _stored(target: ZArray, written: list[NDArray]) -> ZArray:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ import numpy as np
 import pytest
 
 import ndzarr
-from ndzarr import config
+from ndzarr import config, dask_writing
 from ndzarr.process import arrived, here, is_away
 
 Record = Callable[[str, object], None]
@@ -367,3 +370,36 @@ def test_a_masked_array_is_refused() -> None:
         ndzarr.from_dask(x, None)
     with dask.config.set(scheduler="sync"):
         assert ndzarr.from_dask(da.ma.filled(x, -1), None)[...].tolist() == [0, 1, 2, 3, 4, 5, 6, -1, -1, -1, -1, -1]
+
+
+def test_after_an_interrupt_no_thread_of_dask_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has begun is waited for, what has not is left out: P17."""
+    writing, go_on, written = threading.Event(), threading.Event(), []
+    original = dask_writing.write_block
+
+    def slow(block: Any, target: Any, block_info: Any = None) -> Any:
+        writing.set()
+        go_on.wait(60)
+        written.append(1)
+        return original(block, target, block_info)
+
+    def interrupted(tasks: Any, progress: Any, what: str) -> None:
+        threading.Thread(target=lambda: suppressed(tasks)).start()
+        writing.wait(60)
+        threading.Timer(0.05, go_on.set).start()  # while it is waited for
+        raise KeyboardInterrupt
+
+    def suppressed(tasks: Any) -> None:
+        with contextlib.suppress(CancelledError):
+            dask.compute(*tasks, scheduler="threads", num_workers=2)
+        ended.set()
+
+    ended = threading.Event()
+    monkeypatch.setattr(dask_writing, "write_block", slow)
+    monkeypatch.setattr(dask_writing, "compute_blocks", interrupted)
+    with dask.config.set(scheduler="threads"), pytest.raises(KeyboardInterrupt):
+        ndzarr.from_dask(da.ones(64, chunks=4), None, chunks=4)
+    after = len(written)
+    assert 1 <= after <= 2
+    assert ended.wait(60)
+    assert len(written) == after
