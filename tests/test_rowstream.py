@@ -68,7 +68,7 @@ def test_a_stream_is_the_array_in_order(case: Any, prefetch: int, block: Any, ma
         assert found == []
 
 
-@given(cases(), st.sampled_from([20_000, 1 << 20]))
+@given(cases(), st.sampled_from([60_000, 1 << 20]))
 @settings(max_examples=150, deadline=None)
 def test_what_is_written_is_what_came_and_objects_are_written_once(case: Any, max_mem: int) -> None:
     data, axis, grid, ends = case
