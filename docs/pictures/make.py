@@ -72,9 +72,7 @@ class Terminal:
 
 TERMINALS = {
     "demo": Terminal(("python -m ndzarr demo",), columns=100),
-    "progress": Terminal(
-        ("ndzarr rechunk ocean.zarr series.zarr --node surface/sst --chunks 365,2,2",), columns=90, share=0.4
-    ),
+    "progress": Terminal(("ndzarr rechunk ocean.zarr series.zarr --node surface/sst --chunks 365,2,2",), columns=90, share=0.4),
     "info": Terminal(("ndzarr info ocean.zarr surface/sst", "ndzarr tree ocean.zarr"), columns=90),
 }
 
