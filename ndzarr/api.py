@@ -437,10 +437,11 @@ def save(store: Any, *arrays: Any, progress: Any = None, **named: Any) -> None:
 
 def _save(data: Any, told: Callable[[int], None] | None, store: Store, name: str) -> None:
     gone = False
-    try:
-        check_unread(data, store, name)
-    except ArgumentError:
-        gone = True  # replaced by itself: that is held in memory meanwhile
+    if not name:  # in a group nothing is replaced, and `save` has looked
+        try:
+            check_unread(data, store, name)
+        except ArgumentError:
+            gone = True  # replaced by itself: that is held in memory meanwhile
     values, kind = values_of(data, gone=gone)
     how = _like(data, {}) if isinstance(data, ZArray) else {}
     z = create_array(store, **{**how, "shape": values.shape, "dtype": kind}, path=name, overwrite=not name)

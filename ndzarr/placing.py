@@ -72,8 +72,7 @@ class Place:
         """Remove the values that were written, to begin again."""
         with nodes.node_lock(self._store, self._path):
             self._log.check(self._run)
-            left = nodes.leftovers(self._store, self._path, self._inside)
-            nodes.remove_keys(self._store, self._path, [key for key in left if not key.startswith(UNFINISHED)])
+            nodes.remove_values(self._store, self._path, self._inside)
 
     def finish(self, made: Sequence[tuple[str, ArrayMeta | GroupMeta]]) -> None:
         """Write the documents of the nodes at these paths, the last first, so that a group comes after what it holds.

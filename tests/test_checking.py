@@ -6,6 +6,7 @@ Healthy stores are in tests/interop/test_checking_healthy.py.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import stat
@@ -28,6 +29,7 @@ from ndzarr.stores.files import HOST
 from ndzarr.stores.overlay import Overlay
 from ndzarr.stores.registry import resolve
 from ndzarr.stores.remains import SUSPECTS
+from tests.dying import Dying, Stop
 
 PLACES = ("directory", "zip", "sqlite", "memory")
 DEAD = 2**31 - 2  # no process has this number
@@ -565,33 +567,14 @@ def test_a_repair_that_is_cut_short_loses_nothing() -> None:
     whole.set("c/1", b"garbage")
     damaged = {key: bytes(whole.get(key)) for key in whole.list()}
 
-    class StoppedError(Exception):
-        pass
-
-    class Dying(ndzarr.MemoryStore):
-        left = 1 << 30
-
-        def set(self, key: str, value: Any) -> None:
-            self._count()
-            super().set(key, value)
-
-        def delete(self, key: str) -> None:
-            self._count()
-            super().delete(key)
-
-        def _count(self) -> None:
-            self.left -= 1
-            if self.left < 0:
-                raise StoppedError
-
     for n in range(100):
         store = Dying(dict(damaged))
         store.left = n
         try:
             ndzarr.check(store, repair=True)
             break
-        except StoppedError:
-            store.left = 1 << 30
+        except Stop:
+            store.left = math.inf
         assert {damaged["c/0"], damaged["c/1"]} <= {bytes(store.get(key)) for key in store.list()}
         np.testing.assert_array_equal(ndzarr.open(store)[5:10], np.arange(5, 10))
         assert ndzarr.check(store, repair=True).ok

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,9 @@ import pytest
 from numpy.typing import NDArray
 
 import ndzarr
-from ndzarr import FaultStore, MemoryStore, StoreError
+from ndzarr import FaultStore, StoreError
 from tests.conftest import Names
+from tests.dying import Dying
 
 FILL = -1
 Shape = tuple[int, ...]
@@ -46,7 +47,7 @@ class Killed(BaseException):
     """What a process that is killed does not survive; no `except Exception` sees it."""
 
 
-class Mortal(MemoryStore):
+class Mortal(Dying):
     """Shares the values of `data`; from its change number `last` on, counted from 1, every call raises Killed.
 
     A `set_many` of several keys may be killed between two of them, where the store does not take them together.
@@ -59,7 +60,7 @@ class Mortal(MemoryStore):
         self.changes = 0
         self.dead = False
 
-    def _change(self) -> None:
+    def _step(self) -> None:
         self._look()
         self.changes += 1
         if self.last is not None and self.changes >= self.last:
@@ -81,18 +82,6 @@ class Mortal(MemoryStore):
     def list(self, prefix: str = "") -> Iterable[str]:
         self._look()
         return super().list(prefix)
-
-    def set(self, key: str, value: Any) -> None:
-        self._change()
-        super().set(key, value)
-
-    def set_if(self, key: str, value: Any, *, tag: Hashable) -> bool:
-        self._change()
-        return super().set_if(key, value, tag=tag)
-
-    def delete(self, key: str) -> None:
-        self._change()
-        super().delete(key)
 
 
 class Batched(Mortal):

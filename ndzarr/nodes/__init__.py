@@ -13,6 +13,7 @@ from ndzarr.nodes.copying import (
     remove_copied as remove_copied,
     remove_keys as remove_keys,
     remove_unfinished as remove_unfinished,
+    remove_values as remove_values,
     stop_unfinished as stop_unfinished,
 )
 from ndzarr.nodes.documents import (

@@ -102,8 +102,7 @@ def remove_unfinished(store: Store, path: str, own: str = "") -> None:
             inside = _refuse(log)
             if "run" in record:  # it has begun since `stop_unfinished`
                 _wait(store)
-            left = leftovers(store, path, frozenset(inside))
-            remove_keys(store, path, [key for key in left if not key.startswith(_NOTES)])
+            remove_values(store, path, frozenset(inside))
             log.clear()
 
 
@@ -121,6 +120,11 @@ def _refuse(log: Worklog) -> set[str]:
     inside = {"", *log.inside()}
     log.write(json.dumps({"inside": sorted(inside)}).encode())
     return inside
+
+
+def remove_values(store: Store, path: str, nodes: frozenset[str]) -> None:
+    """Remove the leftovers that would become part of `nodes`, but for notes of work at `path`."""
+    remove_keys(store, path, [key for key in leftovers(store, path, nodes) if not key.startswith(_NOTES)])
 
 
 def remove_keys(store: Store, path: str, keys: Iterable[str]) -> None:
