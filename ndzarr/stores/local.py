@@ -177,7 +177,7 @@ class LocalStore(Store):
             try:
                 # Of the opened file, so that it is the tag of these bytes even when the name is replaced meanwhile.
                 info = os.fstat(fd)
-                return read_file(fd, range), (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+                return read_file(fd, range), _tag_of(info)
             finally:
                 os.close(fd)
         except (FileNotFoundError, NotADirectoryError):
@@ -189,7 +189,7 @@ class LocalStore(Store):
         if type(self) is not LocalStore:
             return super().tag(key)  # by `get_tagged`, which may be a subclass's own
         info = self._stat(key)
-        return None if info is None else (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+        return None if info is None else _tag_of(info)
 
     def _stat(self, key: Key) -> os.stat_result | None:
         check_key(key)
@@ -588,3 +588,7 @@ def _leads_back(path: str, above: list_[str]) -> bool:
         target = os.stat(path)
         return any(os.path.samestat(target, os.stat(folder)) for folder in above)
     return True
+
+
+def _tag_of(info: os.stat_result) -> Hashable:
+    return info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
